@@ -30,9 +30,9 @@ FloatArray = npt.NDArray[np.float64]
 TUBE_KV = (50.0, 225.0)
 LINAC_MV = (3.0, 10.0)
 
-# K edges, keV: Cd, Sn, Sb, I, Cs, Ba, La, Ce, Pr, Nd, Sm, Gd, Tb, Dy, W, Pb, Bi
+# K edges, keV: Ag, Cd, Sn, Sb, I, Cs, Ba, La, Ce, Pr, Nd, Sm, Gd, Tb, Dy, W, Pb, Bi
 K_EDGES_KEV = (
-    26.711, 29.200, 30.491, 33.169, 35.985, 37.441, 38.925, 40.443, 41.991,
+    25.514, 26.711, 29.200, 30.491, 33.169, 35.985, 37.441, 38.925, 40.443, 41.991,
     43.569, 46.834, 50.239, 51.996, 53.789, 69.525, 88.005, 90.526,
 )  # fmt: skip
 
