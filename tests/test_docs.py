@@ -1,0 +1,139 @@
+"""The docs against the project: links, commands, options, scripts and figures that they name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from leadline.inference.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(p for top in ("docs", "examples", "models") for p in (ROOT / top).rglob("*.md"))])
+COMMANDS_PAGE = ROOT / "docs" / "commands.md"
+COMMANDS = main.list_commands(click.Context(main))
+
+
+def command(name: str) -> click.Command:
+    """A command of the command line; the test is skipped where its extra is not installed."""
+    try:
+        found = main.get_command(click.Context(main), name)
+    except click.ClickException as error:
+        pytest.skip(error.message)
+    assert found is not None
+    return found
+
+
+def options(name: str) -> set[str]:
+    """Every spelling of every option of a command."""
+    spelled = {o for p in command(name).params if isinstance(p, click.Option) for o in (*p.opts, *p.secondary_opts)}
+    return spelled | {"--help", "-h"}
+
+
+def fences(text: str) -> Iterator[str]:
+    """The lines of all fenced code blocks."""
+    for block in re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from block.splitlines()
+
+
+def invocations(page: Path) -> Iterator[list[str]]:
+    """Arguments of every `leadline ...` in a page's code blocks and code spans, as far as the shell's syntax goes."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    for line in (*fences(text), *spans):
+        words = re.split(r"\s[|>&;#]|\s{2,}", line.strip().removeprefix("$ "))[0]
+        if re.match(r"(\.venv(-dev)?/bin/)?leadline\s+[a-z-]", words) and "..." not in words:
+            yield shlex.split(words)[1:]
+
+
+def anchors(page: Path) -> set[str]:
+    """Link targets inside a page, as GitHub makes them of headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ +(.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            broken.append(target)
+        elif not path.is_relative_to(ROOT):
+            broken.append(f"{target} (outside the project)")
+    assert not broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_documented_commands_and_options_exist(page: Path) -> None:
+    wrong = []
+    for arguments in invocations(page):
+        name = arguments[0]
+        if name.startswith("-"):
+            known = {"--help", "-h", "--version"}
+        elif name in COMMANDS:
+            known = options(name)
+        elif name.isupper():  # leadline COMMAND --help
+            continue
+        else:
+            wrong.append(" ".join(arguments))
+            continue
+        wrong += [f"{name} {o}" for o in arguments if re.match(r"--?[a-z]", o) and o.partition("=")[0] not in known]
+    assert not wrong
+
+
+def section(name: str) -> str:
+    """The part of the commands page under a command's heading."""
+    parts = re.split(r"^## leadline (\S+)$", COMMANDS_PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True)).get(name, "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_documented(name: str) -> None:
+    text = section(name)
+    assert text, f"docs/commands.md has no section 'leadline {name}'"
+    assert any(arguments[:1] == [name] for arguments in invocations(COMMANDS_PAGE)), "no example"
+    documented = set(re.findall(r"`(--[a-z][a-z-]*)", text))
+    declared = {o for o in options(name) if o.startswith("--")} - {"--help"}
+    assert documented == declared
+
+
+def test_the_commands_page_has_no_section_too_many() -> None:
+    headings = re.findall(r"^## leadline (\S+)$", COMMANDS_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(headings) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_in_its_help(name: str) -> None:
+    found = command(name)
+    assert f"leadline {name} " in found.get_help(click.Context(found, info_name=name))
+
+
+def test_scripts_that_the_docs_name_exist() -> None:
+    named = {
+        (page.relative_to(ROOT).as_posix(), name)
+        for page in PAGES
+        for name in re.findall(r"(?<![\w/.-])scripts/[\w./-]*\w", page.read_text(encoding="utf-8"))
+    }
+    assert [pair for pair in named if not (ROOT / pair[1]).exists()] == []
+    assert any(name == "scripts/run" for _, name in named)
+
+
+def test_every_page_of_the_docs_is_reachable_from_the_index() -> None:
+    seen, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        seen.add(page)
+        links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text(encoding="utf-8"))
+        targets = [(page.parent / link).resolve() for link in links if "://" not in link]
+        waiting += [target for target in targets if target.exists() and target not in seen]
+    assert [str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md") if p not in seen] == []
