@@ -26,8 +26,8 @@ from leadline.datasets.scan import Kind
 BRIGHTEST = 1.15
 """Transmissions above are cut: noise and gain drift reach there, cargo never does."""
 
-LEVELS = 5
-FEATURES = 8
+STAGES = 4
+FEATURES = 7
 ABSENT = 10.0
 """Evidence logits of whole scans are cut at this size: below, nothing is there."""
 
@@ -83,10 +83,10 @@ class NetworkConfig:
         ratio_period: change of (a_low - a_high) / a_high over which the periodic features turn once;
             a few times the contrast between neighbouring families.
         thin: attenuation that is added below the ratio, so that air has none.
-        widths: channels of the four encoder stages.
-        blocks: residual blocks of each stage.
+        widths: channels of the four encoder stages; multiples of 16 waste nothing on a CPU.
+        blocks: residual blocks of each stage; 0 = a single convolution.
         pixel_width: channels of each level's pixel features.
-        decoder: channels of the decoder.
+        decoder: channels of the decoder; its finest level has as many as the first stage.
         embedding: length of the embedding.
     """
 
@@ -97,8 +97,8 @@ class NetworkConfig:
     floor: float = 3e-4
     ratio_period: float = 0.8
     thin: float = 0.02
-    widths: tuple[int, int, int, int] = (24, 48, 96, 128)
-    blocks: tuple[int, int, int, int] = (1, 2, 2, 1)
+    widths: tuple[int, int, int, int] = (32, 48, 96, 128)
+    blocks: tuple[int, int, int, int] = (0, 1, 2, 1)
     pixel_width: int = 16
     decoder: int = 48
     embedding: int = 64
@@ -143,25 +143,27 @@ class Network(nn.Module):
         self.config = config
         families, p, d = len(config.families), config.pixel_width, config.decoder
         self.watched = [config.families.index(name) for name in config.watched]
-        self.pixels = nn.ModuleList(_PixelFeatures(p) for _ in range(LEVELS))
-        self.context = nn.Sequential(nn.Linear(2 * p, 32), nn.ReLU(), nn.Linear(32, LEVELS * p))
+        self.pixels = nn.ModuleList(_PixelFeatures(p) for _ in range(STAGES))
+        self.context = _perceptron(2 * p, 32, (STAGES - 1) * p)
         nn.init.zeros_(self.context[-1].weight)
         nn.init.zeros_(self.context[-1].bias)
-        self.stem = Conv2dNormActivation(p, config.widths[0], 3, stride=2)
-        inner = config.widths[0]
+        self.stem = nn.Sequential(nn.BatchNorm2d(4, affine=False), Conv2dNormActivation(4, 16, 3, stride=2))
+        inner = 16
         self.stages = nn.ModuleList()
         for level, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True)):
             self.stages.append(_Stage(inner, p, width, count, stride=2 if level else 1))
             inner = width
         self.far = Conv2dNormActivation(inner, inner, 3, dilation=2)
-        self.lateral = nn.ModuleList(Conv2dNormActivation(w, d, 1, activation_layer=None) for w in config.widths)
-        self.smooth = nn.ModuleList(Conv2dNormActivation(d, d, 3) for _ in config.widths[:-1])
-        self.cell = Conv2dNormActivation(d + p, d, 3)
-        self.evidence_head = nn.Conv2d(d, families, 1)
-        self.density_head = nn.Conv2d(d, 2, 1)
+        fine = config.widths[0]
+        narrow = (fine, d, d)
+        self.lateral = nn.ModuleList(_plain(w, n) for w, n in zip(config.widths, narrow, strict=False))
+        self.rise = nn.ModuleList(_plain(w, n) for w, n in zip((d, d, inner), narrow, strict=True))
+        self.smooth = nn.ModuleList(Conv2dNormActivation(n, n, 3) for n in narrow)
+        self.evidence_head = nn.Conv2d(fine, families, 1)
+        self.density_head = nn.Conv2d(fine, 2, 1)
         nn.init.constant_(self.evidence_head.bias, -3.0)
         self.attention = nn.Conv2d(inner, 1, 1)
-        self.describe = nn.Sequential(nn.Linear(2 * inner + d, config.embedding), nn.Tanh())
+        self.describe = nn.Sequential(nn.Linear(2 * inner + fine, config.embedding), nn.Tanh())
         basis = 4 * families + 2 + config.embedding
         self.family_head = _perceptron(basis, 64, families)
         self.score_head = _perceptron(basis + 4 * len(self.watched) + families + 1, 64, 1)
@@ -191,36 +193,39 @@ class Network(nn.Module):
 
     def raw(self, transmission: Tensor, declared: Tensor) -> Raw:
         """Logits; arguments as `forward`."""
-        levels = self._levels(transmission)
-        x = self.stem(levels[0])
+        fine, levels = self._levels(transmission)
+        x = self.stem(fine)
         maps = []
-        for stage, level in zip(self.stages, levels[1:], strict=True):
+        for stage, level in zip(self.stages, levels, strict=True):
             x = stage(x, level)
             maps.append(x)
-        maps[-1] = x = x + self.far(x)
-        y = self.lateral[-1](x)
-        for lateral, smooth, skip in zip(self.lateral[-2::-1], self.smooth, maps[-2::-1], strict=True):
+        x = x + self.far(x)
+        cells = x
+        for at in (2, 1, 0):
             # To the size of the skip, which is 2n or 2n - 1: both give every cell its four children.
-            up = functional.interpolate(y, size=skip.shape[2:], mode="nearest")
-            y = smooth(functional.relu(lateral(skip) + up))
-        cells = self.cell(torch.cat((y, levels[1]), 1))
+            up = functional.interpolate(self.rise[at](cells), size=maps[at].shape[2:], mode="nearest")
+            cells = self.smooth[at](functional.relu(self.lateral[at](maps[at]) + up))
         evidence = self.evidence_head(cells).float()
         log_areal = functional.softplus(self.density_head(cells).float())
         with torch.autocast(x.device.type, enabled=False):
             embedding = self._embedding(x.float(), cells.float())
             return self._scan(evidence, log_areal, embedding, declared)
 
-    def _levels(self, transmission: Tensor) -> list[Tensor]:
-        """Pixel features of every level, (N, P, h, w), finest first, modulated by the scan's context."""
+    def _levels(self, transmission: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Attenuations of the pooled pixels, and learned features of every stage's resolution.
+
+        All but the finest are modulated by what the whole scan shows: the scanner's own energy-ratio curve.
+        """
         t = halve(transmission.clamp(0.0, BRIGHTEST), self.config.pool)
-        raw = []
-        for level, pixels in enumerate(self.pixels):
-            t = halve(t) if level else t
-            raw.append(pixels(attenuation_features(t, self.config)))
-        seen = raw[-2]
-        context = torch.cat((seen.mean((2, 3)), (seen * seen).mean((2, 3))), 1)
-        gain = self.context(context).unflatten(1, (len(raw), 1, -1))
-        return [f * (1 + gain[:, i].transpose(1, 2).unsqueeze(3)) for i, f in enumerate(raw)]
+        fine = attenuation_features(t, self.config)
+        levels = []
+        for pixels in self.pixels:
+            t = halve(t)
+            levels.append(pixels(periodic_features(attenuation_features(t, self.config), self.config)))
+        seen = levels[2]
+        context = self.context(torch.cat((seen.mean((2, 3)), (seen * seen).mean((2, 3))), 1))
+        gains = (1 + context).unflatten(1, (STAGES - 1, -1)).unsqueeze(3).unsqueeze(4).unbind(1)
+        return fine, levels[:1] + [level * gain for level, gain in zip(levels[1:], gains, strict=True)]
 
     def _embedding(self, deep: Tensor, cells: Tensor) -> Tensor:
         """(N, D): deep features averaged plainly and by attention, and the mean of the cells'."""
@@ -248,36 +253,40 @@ def attenuation_features(t: Tensor, config: NetworkConfig) -> Tensor:
         config: floor and scales.
 
     Returns:
-        (N, FEATURES, h, w): both attenuations a = -ln T, their difference, the contrast
-        (a_low - a_high) / (a_high + thin), its sine and cosine over `ratio_period`, the logarithm
-        of a_high, and how near the transmission is to the floor.
+        (N, 4, h, w): both attenuations a = -ln T, their difference, and the contrast
+        (a_low - a_high) / (a_high + thin).
     """
     a = -torch.log(t.clamp(min=config.floor))
     high, low = a[:, :1], a[:, 1:]
     difference = low - high
     ratio = (difference / (high.clamp(min=0.0) + config.thin)).clamp(-1.0, 4.0)
-    angle = ratio * (2 * math.pi / config.ratio_period)
-    shade = torch.log(high.clamp(min=0.0) + config.thin)
-    dark = config.floor / t[:, 1:].clamp(min=config.floor)
-    return torch.cat((high, low, difference, ratio, torch.sin(angle), torch.cos(angle), shade, dark), 1)
+    return torch.cat((a, difference, ratio), 1)
+
+
+def periodic_features(features: Tensor, config: NetworkConfig) -> Tensor:
+    """`attenuation_features` with what makes small contrasts large.
+
+    Returns:
+        (N, FEATURES, h, w): also sine and cosine of the contrast over `ratio_period`, and the
+        logarithm of the high-energy attenuation.
+    """
+    angle = features[:, 3:] * (2 * math.pi / config.ratio_period)
+    shade = torch.log(features[:, :1].clamp(min=0.0) + config.thin)
+    return torch.cat((features, torch.sin(angle), torch.cos(angle), shade), 1)
 
 
 def pool_evidence(evidence: Tensor) -> Tensor:
     """Evidence of a whole scan, (N, 4, F), from the logits of its cells, (N, F, h, w).
 
     The rows: log-mean-exp at sharpness 0.5, 1 and 2 (wide and thin, ordinary, small and certain),
-    and the greatest mean over 3 x 3 cells.
+    and the greatest mean over 2 x 2 cells.
     """
     z = evidence.clamp(-ABSENT, ABSENT)
-    flat, area = z.flatten(2), z.shape[2] * z.shape[3]
-    wide = [(torch.logsumexp(flat * k, 2) - _log(area, z)) / k for k in (0.5, 1.0, 2.0)]
-    peak = functional.avg_pool2d(z, 3, 1, 1, count_include_pad=False).amax((2, 3))
-    return torch.stack((*wide, peak), 1)
-
-
-def _log(area: int | torch.SymInt, like: Tensor) -> Tensor:
-    """Logarithm of a number of cells that may be symbolic while the graph is exported."""
-    return torch.log(torch.ones_like(like[:1, :1, :1, :1]) * area).reshape(())
+    root = torch.exp(0.5 * z)  # at most e^5, so that its fourth power needs no care
+    once = root * root
+    means = torch.stack([power.mean((2, 3)) for power in (root, once, once * once)], 1)
+    wide = torch.log(means) * means.new_tensor([[[2.0], [1.0], [0.5]]])
+    return torch.cat((wide, halve(z).amax((2, 3)).unsqueeze(1)), 1)
 
 
 class _PixelFeatures(nn.Sequential):
@@ -298,13 +307,17 @@ class _Stage(nn.Module):
         super().__init__()
         self.down = Conv2dNormActivation(inner, width, 3, stride=2) if stride == 2 else nn.Identity()
         entry = (width if stride == 2 else inner) + pixel
-        join = Conv2dNormActivation(entry, width, 1, activation_layer=None)
-        self.blocks = nn.Sequential(
-            BasicBlock(entry, width, downsample=join), *(BasicBlock(width, width) for _ in range(blocks - 1))
+        first = (
+            BasicBlock(entry, width, downsample=_plain(entry, width)) if blocks else Conv2dNormActivation(entry, width)
         )
+        self.blocks = nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         return self.blocks(torch.cat((self.down(x), level), 1))
+
+
+def _plain(inner: int, outer: int) -> Conv2dNormActivation:
+    return Conv2dNormActivation(inner, outer, 1, activation_layer=None)
 
 
 def _perceptron(inner: int, hidden: int, outer: int) -> nn.Sequential:
