@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
+from leadline.datasets.physics import detectors
+from leadline.datasets.physics.attenuation import mass_attenuation
+from leadline.datasets.physics.detectors import Response, dual_layer
+from leadline.datasets.physics.forward import transmission
 from leadline.inference.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,3 +142,21 @@ def test_every_page_of_the_docs_is_reachable_from_the_index() -> None:
         targets = [(page.parent / link).resolve() for link in links if "://" not in link]
         waiting += [target for target in targets if target.exists() and target not in seen]
     assert [str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md") if p not in seen] == []
+
+
+def test_physics_that_the_readme_states() -> None:
+    lead, antimony = {"Pb": 1.0}, {"Sb": 1.0}
+    tube, linac = dual_layer(160, {}), detectors.linac(6, 4, {}, {})
+
+    def log_transmission(response: Response, composition: dict[str, float], areal: np.ndarray) -> np.ndarray:
+        attenuation = mass_attenuation(composition, response.energies)[None].astype(np.float32)
+        return -np.log(transmission(areal[None], attenuation, response))
+
+    two, four = np.exp(-log_transmission(tube, lead, np.array([0.2, 0.4]) * 11.34)[0])
+    assert 0.001 < two < 0.003  # "2 mm of lead lets about 0.2 % of the beam through"
+    assert 0.5e-5 < four < 2e-5  # "4 mm a thousandth of a per cent"
+    areal = np.linspace(20, 60, 401)
+    lead_6, lead_4 = log_transmission(linac, lead, areal)
+    antimony_6, antimony_4 = log_transmission(linac, antimony, areal)
+    difference = np.interp(2.0, lead_6, lead_4) - np.interp(2.0, antimony_6, antimony_4)
+    assert abs(difference) < 0.01  # "at equal 6 MV attenuation -ln T(4 MV) differs by less than 0.01"
