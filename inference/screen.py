@@ -1,0 +1,108 @@
+"""`leadline screen`: verdicts for people or for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    pass
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended (128 + SIGINT)."""
+
+
+@click.command(short_help="Screen scans.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, and nothing else, on stdout.")
+@click.option(
+    "--overlays",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a picture of each scan with heat map, boxes and verdict into this folder.",
+)
+@click.option(
+    "--manifest",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV with the declared goods: columns path, hs_code, description.",
+)
+@click.option(
+    "--threshold", metavar="SCORE", type=click.FloatRange(0, 1), help="Least score that alarms, instead of the model's."
+)
+@click.option(
+    "--false-alarm-rate",
+    metavar="RATE",
+    type=click.FloatRange(0, 1),
+    help="Take the model's threshold for this share of false alarms, such as 0.004.",
+)
+@click.option("--provider", metavar="NAME", help="Run on this ONNX Runtime provider, such as cuda; without it: cpu.")
+@click.option(
+    "--scanner", type=click.Choice(["parcel", "container"]), help="Kind of scanner, for files that do not say it."
+)
+@click.option(
+    "--model", metavar="FILE", type=click.Path(path_type=Path), help="A model file instead of the released ones."
+)
+@click.option("--pseudocolour", is_flag=True, help="Read 8-bit pictures as a vendor's pseudo-colour (low fidelity).")
+@click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
+@click.pass_context
+def screen(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    as_json: bool,
+    overlays: Path | None,
+    manifest: Path | None,
+    threshold: float | None,
+    false_alarm_rate: float | None,
+    provider: str | None,
+    scanner: str | None,
+    model: Path | None,
+    pseudocolour: bool,
+    quiet: bool,
+) -> None:
+    """Screen scans, files or whole folders: a verdict, its place and its reasons for each.
+
+    clear = nothing found; inspect = open it; rescan = the scan does not allow a verdict.
+
+    \b
+    Examples:
+      leadline screen scan.tif
+      leadline screen scans/ --manifest declarations.csv --overlays out
+      leadline screen scans/ --json > verdicts.jsonl
+
+    Exit code: 0 all were screened, 1 some could not be, 2 wrong use.
+    """
+    if threshold is not None and false_alarm_rate is not None:
+        raise click.UsageError("--threshold and --false-alarm-rate exclude each other; give one of them")
+    # Only now, so that --help and mistakes in the options answer at once.
+    from leadline.datasets.formats import find_scans
+    from leadline.inference.engine import Engine
+    from leadline.inference.overlay import Album
+    from leadline.inference.report import LineReport, TableReport
+    from leadline.inference.screening import Screened, Settings, screen_files
+
+    engine = Engine(model, provider)
+    files = find_scans(paths, pseudocolour=pseudocolour)
+    if not files:
+        raise click.UsageError(
+            f"{', '.join(map(str, paths))}: no scans in there; name files, or folders that hold some"
+        )
+    declarations = _declarations(manifest, files)
+    album = None if overlays is None else Album(overlays)
+    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour)  # type: ignore[arg-type]
+    report = (LineReport if as_json else TableReport)(len(files), quiet)
+    interrupted = False
+    with report:
+        try:
+            for result in screen_files(engine, files, settings, declarations):
+                drawn = album is not None and isinstance(result, Screened)
+                picture = album.add(result.scan, result.scores, result.quality, result.verdict) if drawn else None
+                report.add(result, picture)
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        click.echo(f"interrupted: {report.done} of {len(files)} files were screened", err=True)
+        ctx.exit(INTERRUPTED)
+    ctx.exit(1 if report.failed else 0)

@@ -1,0 +1,166 @@
+"""Screening files one after the other: reading ahead, scoring, judging; a bad file is a result, not the end."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leadline.datasets.formats import read_scan
+from leadline.datasets.scan import Declaration, Kind, LeadlineError, Scan, ScanError
+from leadline.inference.engine import Engine, Model, Scores
+from leadline.inference.quality import Quality, assess
+from leadline.inference.verdict import Verdict, verdict_of
+from leadline.models.contract import ModelError
+
+READ_AHEAD = 2
+"""Files that are read while another is scored: more would only take memory."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose.
+
+    Attributes:
+        threshold: least score that alarms; `None` takes the model's.
+        false_alarm_rate: takes the model's threshold for this rate; `None` is the model's default.
+        scanner: kind of scanner, for files that do not say it.
+        pseudocolour: read 8-bit pictures as vendor pseudo-colour.
+    """
+
+    threshold: float | None = None
+    false_alarm_rate: float | None = None
+    scanner: Kind | None = None
+    pseudocolour: bool = False
+
+    def threshold_of(self, model: Model) -> float:
+        """The least score that alarms with a model.
+
+        Raises:
+            LeadlineError: the model has no threshold for the false-alarm rate.
+        """
+        if self.threshold is not None:
+            return self.threshold
+        if self.false_alarm_rate is not None:
+            return model.contract.threshold_for(self.false_alarm_rate)
+        return model.contract.threshold
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A file that was screened, with what its overlay needs."""
+
+    path: Path
+    verdict: Verdict
+    scan: Scan
+    scores: Scores
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A file that was not screened, and why: file, reason, remedy in one sentence."""
+
+    path: Path
+    error: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON line."""
+        return {"path": str(self.path), "error": self.error}
+
+
+def judge(engine: Engine, scan: Scan, settings: Settings, elapsed_ms: float = 0.0) -> Screened:
+    """Score one scan and decide.
+
+    Args:
+        engine: with the model.
+        scan: declaration and scanner set.
+        settings: the threshold counts.
+        elapsed_ms: time already spent on the scan, such as on reading it.
+
+    Raises:
+        ModelError: no usable model.
+        LeadlineError: the scan cannot be judged, or there is no such threshold.
+    """
+    started = time.perf_counter()
+    threshold = settings.threshold_of(engine.model_for(scan.scanner.kind, scan.path))
+    quality = _quality(scan)
+    scores = engine.score(scan)
+    verdict = verdict_of(scan, scores, quality, threshold)
+    verdict = verdict.after(elapsed_ms + 1000 * (time.perf_counter() - started))
+    return Screened(Path(scan.path), verdict, scan, scores, quality)
+
+
+def screen_files(
+    engine: Engine,
+    paths: Iterable[Path],
+    settings: Settings,
+    declarations: Mapping[Path, Declaration] | None = None,
+) -> Iterator[Screened | Failed]:
+    """Screen files in their order; the next ones are read while one is scored.
+
+    Args:
+        engine: with the model.
+        paths: files.
+        settings: what the user chose.
+        declarations: declared goods by path.
+
+    Yields:
+        One result a file.
+
+    Raises:
+        LeadlineError: the model or the threshold cannot be used: no file could be screened.
+    """
+    declared = declarations or {}
+    waiting: deque[tuple[Path, Future[tuple[Scan, float]]]] = deque()
+    rest = iter(paths)
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadline-read")
+    try:
+        while True:
+            while len(waiting) <= READ_AHEAD and (path := next(rest, None)) is not None:
+                waiting.append((path, pool.submit(_read, path, settings, declared.get(path))))
+            if not waiting:
+                return
+            path, future = waiting.popleft()
+            yield _finish(engine, path, future, settings)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read(path: Path, settings: Settings, declaration: Declaration | None) -> tuple[Scan, float]:
+    """A scan with its declaration, and the milliseconds it took to read."""
+    started = time.perf_counter()
+    scan = read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour).declared(declaration)
+    return scan, 1000 * (time.perf_counter() - started)
+
+
+def _finish(engine: Engine, path: Path, future: Future[tuple[Scan, float]], settings: Settings) -> Screened | Failed:
+    try:
+        scan, elapsed_ms = future.result()
+        model = engine.model_for(scan.scanner.kind, scan.path)
+    except ModelError:
+        raise
+    except LeadlineError as error:
+        return Failed(path, str(error))
+    except Exception as error:  # one file must never end the run, whatever is wrong with it
+        return Failed(path, f"{path}: cannot be read ({type(error).__name__}: {error}); report it with the file")
+    settings.threshold_of(model)
+    try:
+        return judge(engine, scan, settings, elapsed_ms)
+    except LeadlineError as error:
+        return Failed(path, str(error))
+    except Exception as error:
+        return Failed(path, f"{path}: cannot be screened ({type(error).__name__}: {error}); report it with the file")
+
+
+def _quality(scan: Scan) -> Quality:
+    quality = assess(scan)
+    if quality.empty:
+        raise ScanError(
+            scan.path or "scan", "shows nothing but open beam", "scan again while the goods pass, or check the export"
+        )
+    return quality
