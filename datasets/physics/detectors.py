@@ -39,7 +39,7 @@ LINAC_CRYSTAL_G_CM2 = 23.7
 
 # Segments of the working energies: upper end and number of Gauss nodes. Tubes: cut at the K edges (keV).
 _TUBE_SEGMENTS = (
-    (17.038, 1), (25.514, 2), (29.200, 1), (30.491, 1), (37.441, 2), (38.925, 1), (40.443, 1), (41.991, 1), (43.569, 1),
+    (17.038, 1), (17.998, 1), (25.514, 2), (29.200, 1), (30.491, 1), (37.441, 2), (38.925, 1), (40.443, 1), (41.991, 1), (43.569, 1),
     (46.834, 1), (50.239, 1), (51.996, 1), (53.789, 1), (69.525, 3), (88.005, 3), (90.526, 1), (225.0, 5),
 )  # fmt: skip
 _LINAC_SEGMENTS = ((90, 1), (250, 3), (700, 3), (2000, 4), (10000, 5))
@@ -50,7 +50,7 @@ class Response:
     """Relative weight of each photon energy in a scan's two channels.
 
     Attributes:
-        energies: float64 (E,), MeV: Gauss nodes between absorption edges (about 27 or 18), or the fine grid.
+        energies: float64 (E,), MeV: Gauss nodes between absorption edges (about 28 or 18), or the fine grid.
         weights: float32 (E, 2), share of each energy in the open-beam signal; columns are the
             high and the low channel and sum to 1.
         noise_weights: float32 (E, 2), share of each energy in the open-beam noise variance;

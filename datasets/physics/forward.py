@@ -7,6 +7,8 @@ the scanner's (`simulator.scanner`).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -55,7 +57,7 @@ def _project(areal: npt.NDArray[np.floating], attenuation: Float32Array, weights
         raise ValueError(
             f"areal {areal.shape}, attenuation {attenuation.shape} and {weights.shape[0]} energies do not match"
         )
-    flat = areal.reshape(areal.shape[0], -1)
+    flat = areal.reshape(areal.shape[0], math.prod(areal.shape[1:]))
     pixels, channels = flat.shape[1], weights.shape[1]
     result = np.empty((channels, pixels), np.float32)
     negative, mix = -attenuation.T.astype(np.float32), np.ascontiguousarray(weights.T)

@@ -109,6 +109,7 @@ def draw_container(rng: np.random.Generator, split: Split) -> dict[str, Any]:
         pedestal=_pair(rng, value["pedestal"], 0.4),
         electronics=_pair(rng, float(rng.uniform(1e-5, 1.5e-4)), 0.3),
         bits=int(rng.choice([14, 16, 16])),
+        blind_rows=(0, int(rng.integers(3, 10))) if rng.random() < 0.25 else (0, 0),
         pixel_mm=value["pixel_mm"],
         **_common_faults(rng),
     )
@@ -159,14 +160,16 @@ def _common_faults(rng: np.random.Generator) -> dict[str, Any]:
     """Faults that both kinds of scanner share."""
     stripes = float(np.exp(rng.uniform(np.log(5e-4), np.log(8e-3))))
     elements = float(np.exp(rng.uniform(np.log(3e-4), np.log(5e-3))))
+    level = float(rng.uniform(0.95, 1.0)) if rng.random() < 0.3 else 1.0
     return {
         "scatter_width": float(rng.uniform(0.03, 0.25)),
         "line_gain": _pair(rng, stripes, 0.4),
         "element_gain": _pair(rng, elements, 0.4),
         "drift": float(rng.uniform(0, 5e-3)),
-        "level": (float(rng.normal(1, 0.006)), float(rng.normal(1, 0.006))),
+        "level": (level + float(rng.normal(0, 0.004)), level + float(rng.normal(0, 0.004))),
         "offset": (float(rng.normal(0, 6e-5)), float(rng.normal(0, 6e-5))),
         "dead_pixels": float(np.exp(rng.uniform(np.log(1e-6), np.log(1e-3)))),
         "dead_rows": int(rng.choice([0, 1, 2, 4], p=[0.7, 0.15, 0.1, 0.05])),
+        "smoothing_px": float(rng.uniform(0.3, 0.6)) if rng.random() < 0.3 else 0.0,
         "saturation": float(rng.choice([1.0, 1.05, 1.2], p=[0.6, 0.2, 0.2])),
     }

@@ -57,6 +57,8 @@ class Machine:
         electronics: standard deviation of the electronic noise, share of the open beam.
         dead_pixels: share of pixels that read 0.
         dead_rows: number of detector elements that read 0.
+        blind_rows: elements at the upper and the lower end that the beam does not reach.
+        smoothing_px: standard deviation of the vendor's smoothing after detection, pixels.
         bits: bits of the analogue-to-digital conversion.
         saturation: greatest transmission that can be stored.
         pixel_mm: side of a pixel in the plane of the cargo, mm.
@@ -85,6 +87,8 @@ class Machine:
     electronics: tuple[float, float] = (0.0, 0.0)
     dead_pixels: float = 0.0
     dead_rows: int = 0
+    blind_rows: tuple[int, int] = (0, 0)
+    smoothing_px: float = 0.0
     bits: int = 16
     saturation: float = 1.0
     pixel_mm: float = 4.2
@@ -186,6 +190,9 @@ class Machine:
             out *= np.sqrt(spread)
             out += expected
             self._draw_few(out, expected, spread, channel, counts)
+            if self.smoothing_px:
+                smooth = _kernel(self.smoothing_px, 0.0)
+                cv2.sepFilter2D(out, -1, smooth, smooth, dst=out, borderType=cv2.BORDER_REPLICATE)
             out *= line
             out *= element
             out += np.float32(self.offset[channel])
@@ -244,6 +251,7 @@ class Machine:
         count = rng.poisson(self.dead_pixels * rows * columns)
         dead[rng.integers(0, rows, count), rng.integers(0, columns, count)] = True
         dead[rng.integers(0, rows, self.dead_rows)] = True
+        dead[: self.blind_rows[0]] = dead[rows - self.blind_rows[1] :] = True
         return gains, dead, int(rng.integers(2**62))
 
     def _draw_few(
