@@ -224,9 +224,8 @@ class Machine:
         step = max(int(width / 3), 1)
         coarse = cv2.resize(ideal, (-(-columns // step), -(-rows // step)), interpolation=cv2.INTER_AREA)
         coarse = cv2.GaussianBlur(coarse, (0, 0), width / step, borderType=cv2.BORDER_REPLICATE)
-        coarse *= self.scatter[channel]
-        coarse += self.pedestal[channel]
-        return cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR)
+        light = self.scatter[channel] * coarse.astype(np.float32) + self.pedestal[channel]
+        return cv2.resize(light, (columns, rows), interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
 
     def _faults(
         self, shape: tuple[int, int], rng: np.random.Generator

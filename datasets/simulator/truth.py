@@ -84,7 +84,7 @@ def detectability(
     depth = attenuation.T @ goods
     depth_threat = attenuation.T @ np.maximum(goods + change[:, rows, columns], 0)
     threat, variance = _signal(machine, depth_threat)
-    noise = np.sqrt(variance)
+    noise = np.sqrt(variance).astype(np.float32, copy=False)
     difference = (threat - _signal(machine, depth)[0]) / noise
     known = float((difference.astype(np.float64) ** 2).sum())
     material = float(_least_squares(machine, threat / noise, depth, noise).astype(np.float64).sum())
