@@ -21,10 +21,11 @@ def build(rng: np.random.Generator, goods: list[Goods], split: MachineSplit) -> 
     """Draw a loaded container; returns the canvas and the goods that may hide something."""
     rays, inside = frame(rng, split)
     canvas = Canvas(rays)
-    structure(rng, canvas, inside)
+    if rng.random() < 0.92:  # else an open platform
+        structure(rng, canvas, inside)
     items: list[Item] = []
     edges = np.linspace(inside.x0, inside.x1, len(goods) + 1)
-    payload = float(np.exp(rng.uniform(np.log(1500), np.log(26000))))
+    payload = float(np.exp(rng.uniform(np.log(2500), np.log(26000))))
     for k, kind in enumerate(goods):
         room = Space(edges[k], edges[k + 1], inside.y0, inside.y1, inside.z0, inside.z1)
         items += _load(rng, canvas, room, kind, payload / len(goods), split)
@@ -40,7 +41,7 @@ def frame(rng: np.random.Generator, split: MachineSplit) -> tuple[Rays, Space]:
     pixel = CONTAINER["pixel_mm"].draw(rng, split) / 10
     rays = Rays(
         int(rng.integers(600, 730)), int(rng.integers(1100, 1430)), pixel,
-        source_distance=rng.uniform(400, 900), source_y=rng.uniform(60, 180),
+        source_distance=rng.uniform(400, 900) if rng.random() < 0.85 else np.inf, source_y=rng.uniform(60, 180),
     )  # fmt: skip
     floor = rng.uniform(28, 70)
     left = rng.uniform(8, 60) if rng.random() < 0.6 else -50.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from leadline.datasets.simulator import solids
@@ -21,7 +23,8 @@ def build(rng: np.random.Generator, goods: list[Goods], split: MachineSplit) -> 
     pixel = PARCEL["pixel_mm"].draw(rng, split) / 10
     rays = Rays(
         int(rng.integers(340, 440)), int(rng.integers(420, 560)), pixel,
-        source_distance=rng.uniform(45, 160), source_y=rng.uniform(-0.1, 1.0) * 400 * pixel,
+        source_distance=rng.uniform(45, 160) if rng.random() < 0.85 else np.inf,
+        source_y=rng.uniform(-0.1, 1.0) * 400 * pixel,
     )  # fmt: skip
     canvas = Canvas(rays)
     _belt(rng, canvas)
@@ -80,20 +83,27 @@ def _carton(rng: np.random.Generator, canvas: Canvas, box: Space, goods: list[Go
             padding = rng.uniform(0.01, 0.06)
             chord = chord * grain(rng, chord.shape, 1.5 / canvas.rays.pixel_cm, 0.4)
             canvas.add((("paper", padding),), window, chord)
-    edges = np.sort(rng.uniform(inside.x0, inside.x1, len(goods) - 1))
-    edges = np.concatenate([[inside.x0], edges, [inside.x1]])
     items: list[Item] = []
     payload = float(np.exp(rng.uniform(np.log(0.5), np.log(30))))
     for k, kind in enumerate(goods):
-        room = Space(edges[k], edges[k + 1], inside.y0, inside.y1, inside.z0, inside.z1)
+        # the first goods may fill the carton; others lie wherever they fit, before or behind them too
+        room = inside if k == 0 and rng.random() < 0.7 else _part(rng, inside)
         if min(room.size) < 2:
             continue
         packing = packings()[str(rng.choice(kind.packing["parcel"]))]
-        packed = pack(rng, room, kind, packing, payload / len(goods), split)
+        packed = pack(rng, room, kind, packing, payload / (k + 1), split)
         if k:  # beside the declared goods: they hide nothing
-            packed = [Item(i.solid, i.fill, i.shell, i.texture, i.grain_cm, False) for i in packed]
+            packed = [replace(item, open_to_threat=False) for item in packed]
         items += packed
     return items + _small_things(rng, inside)
+
+
+def _part(rng: np.random.Generator, space: Space) -> Space:
+    """A random part of a space, at least a third of it each way."""
+    share = rng.uniform(0.33, 1.0, 3)
+    low = np.array([space.x0, space.y0, space.z0]) + rng.random(3) * (1 - share) * space.size
+    high = low + share * space.size
+    return Space(low[0], high[0], low[1], high[1], low[2], high[2])
 
 
 def inside_centre(space: Space) -> np.ndarray:

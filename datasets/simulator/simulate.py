@@ -79,14 +79,13 @@ def build_scene(kind: Kind, seed: int, index: int, split: Split = "train") -> Sc
     if share < _SHARES["scenario"]:
         scenario = rows[index % len(rows)]
         cover = [goods()[str(rng.choice(scenario.goods))]]
-        if rng.random() < 0.15 and kind == "parcel":
-            cover.append(_draw_goods(rng, kind, watched=False))
+        if kind == "parcel":
+            cover += [_draw_goods(rng, kind, watched=False) for _ in range(rng.choice(3, p=[0.5, 0.3, 0.2]))]
     else:
         if share < _SHARES["scenario"] + _SHARES["anything_anywhere"]:
             scenario = scenarios()["anything_anywhere"]
         cover = [_draw_goods(rng, kind, watched=scenario is None)]
-        if rng.random() < 0.35:
-            cover.append(_draw_goods(rng, kind, watched=False))
+        cover += [_draw_goods(rng, kind, watched=False) for _ in range(rng.choice(3, p=[0.5, 0.3, 0.2]))]
     builder = container if kind == "container" else parcel
     canvas, items = builder.build(rng, cover, machine_split(split))
     if scenario is not None:
