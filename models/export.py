@@ -77,8 +77,8 @@ def _save(network: Network, path: Path) -> None:
     families = len(network.config.families)
     example = (torch.rand(2, 2, 96, 128), torch.zeros(2, families + 1))
     batch, rows, columns = (torch.export.Dim(name) for name in ("batch", "height", "width"))
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that both inputs share the axis `batch`, as they should
+    # Both inputs share the axis `batch`, as they should; torch warns of it.
+    with torch.no_grad(), warnings.catch_warnings(action="ignore", category=UserWarning):
         program = torch.onnx.export(
             network,
             example,

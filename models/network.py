@@ -131,6 +131,19 @@ def halve(x: Tensor, size: int = 2) -> Tensor:
     return functional.avg_pool2d(x, size, size, ceil_mode=True, count_include_pad=False)
 
 
+def pool_pixels(transmission: Tensor, config: NetworkConfig) -> Tensor:
+    """The network's first step: cut what is brighter than `BRIGHTEST`, average over blocks of `pool` pixels.
+
+    Args:
+        transmission: (N, 2, rows, columns).
+        config: of the network.
+
+    Returns:
+        (N, 2, ceil(rows / pool), ceil(columns / pool)).
+    """
+    return halve(transmission.clamp(0.0, BRIGHTEST), config.pool)
+
+
 class Network(nn.Module):
     """Encoder with a pyramid of attenuation features, top-down decoder, one head per cell, one per scan.
 
@@ -191,9 +204,9 @@ class Network(nn.Module):
             score, materials, torch.sigmoid(raw.evidence), torch.expm1(raw.log_areal), raw.embedding, novelty
         )
 
-    def raw(self, transmission: Tensor, declared: Tensor) -> Raw:
-        """Logits; arguments as `forward`."""
-        fine, levels = self._levels(transmission)
+    def raw(self, transmission: Tensor, declared: Tensor, pooled: bool = False) -> Raw:
+        """Logits; arguments as `forward`. `pooled`: the transmission has been through `pool_pixels`."""
+        fine, levels = self._levels(transmission if pooled else pool_pixels(transmission, self.config))
         x = self.stem(fine)
         maps = []
         for stage, level in zip(self.stages, levels, strict=True):
@@ -211,12 +224,11 @@ class Network(nn.Module):
             embedding = self._embedding(x.float(), cells.float())
             return self._scan(evidence, log_areal, embedding, declared)
 
-    def _levels(self, transmission: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _levels(self, t: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Attenuations of the pooled pixels, and learned features of every stage's resolution.
 
         All but the finest are modulated by what the whole scan shows: the scanner's own energy-ratio curve.
         """
-        t = halve(transmission.clamp(0.0, BRIGHTEST), self.config.pool)
         fine = attenuation_features(t, self.config)
         levels = []
         for pixels in self.pixels:

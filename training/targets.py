@@ -1,0 +1,123 @@
+"""From a simulated scan to what the network is asked to say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from leadline.datasets.declarations import expected_families, explains
+from leadline.datasets.materials import catalogue
+from leadline.datasets.scan import Declaration, Kind
+from leadline.datasets.simulator.simulate import Sample
+from leadline.models.network import NetworkConfig, halve, pool_pixels
+
+Array = npt.NDArray[np.float32]
+
+UNSURE = 255
+"""Cell label that no loss counts."""
+
+
+@dataclass(frozen=True)
+class CellRule:
+    """When a cell counts as holding a family.
+
+    Attributes:
+        areal: least areal density of the family, g/cm2.
+        share: least share of all goods in the cell.
+    """
+
+    areal: float
+    share: float = 0.05
+
+    @classmethod
+    def of(cls, kind: Kind) -> CellRule:
+        """The rule of a scanner kind; below it, noise hides the family in a cell."""
+        return cls(3.0) if kind == "container" else cls(0.15)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A scan as the loader keeps it.
+
+    Attributes:
+        transmission: (2, h, w) float32, pooled as the network's first step does.
+        areal: (F, h, w) float16, g/cm2 per family, on the same grid.
+        declaration: as declared.
+        watched: watch-list families that are there.
+        threat: whether it is the threat version of a scene.
+        scenario: row of the evaluation.
+    """
+
+    transmission: Array
+    areal: npt.NDArray[np.float16]
+    declaration: Declaration | None
+    watched: tuple[str, ...]
+    threat: bool
+    scenario: str
+
+
+def example(sample: Sample, config: NetworkConfig) -> Example:
+    """Reduce a simulated scan to the network's pooled grid."""
+    pooled = pool_pixels(torch.from_numpy(sample.scan.transmission)[None], config)[0].numpy()
+    areal = halve(torch.from_numpy(sample.truth.families)[None], config.pool)[0]
+    watched = tuple(dict.fromkeys(family for family, _, _ in sample.truth.boxes))
+    return Example(
+        pooled, areal.half().numpy(), sample.scan.declaration, watched, sample.truth.is_threat, sample.truth.scenario
+    )
+
+
+def cell_targets(areal: torch.Tensor, watched: list[int], rule: CellRule) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels and areal densities per cell.
+
+    Args:
+        areal: (F, h, w) on the pooled grid, g/cm2.
+        watched: channels of the watch list.
+        rule: when a cell counts.
+
+    Returns:
+        uint8 (F, h', w'): 1 there, 0 not there, `UNSURE` in between; float32 (2, h', w'): all goods and
+        watch-list material, g/cm2.
+    """
+    cells = halve(areal[None])[0]
+    total = cells.sum(0, keepdim=True)
+    share = cells / total.clamp(min=1e-6)
+    there = (cells >= rule.areal) & (share >= rule.share)
+    maybe = (cells >= rule.areal / 3) & (share >= rule.share / 2)
+    label = torch.where(there, 1, torch.where(maybe, UNSURE, 0)).to(torch.uint8)
+    return label, torch.cat((total, cells[watched].sum(0, keepdim=True)))
+
+
+def declared_vector(declaration: Declaration | None) -> Array:
+    """The network's `declared` input, (F + 1,)."""
+    return np.asarray(expected_families(declaration), np.float32)
+
+
+def undeclared(declaration: Declaration | None, watched: tuple[str, ...]) -> bool:
+    """Whether one of these watch-list families is not explained by the declaration."""
+    return any(not explains(declaration, family) for family in watched)
+
+
+def redeclare(given: Example, rng: np.random.Generator, drop: float, confess: float) -> tuple[Array, bool]:
+    """The declaration as fed, and the label that follows from it.
+
+    Args:
+        given: the scan.
+        rng: source of the draws.
+        drop: share of scans whose declaration is withheld.
+        confess: share of scans whose declaration is made to name the watch-list families that are there.
+
+    Returns:
+        `declared`, float32 (F + 1,), and whether undeclared watch-list material is present.
+    """
+    draw = rng.random()
+    if draw < drop:
+        return declared_vector(None), bool(given.watched)
+    vector = declared_vector(given.declaration)
+    if draw < drop + confess and given.watched:
+        vector[[catalogue().names.index(name) for name in given.watched]] = 1
+        vector[-1] = 1
+        return vector, False
+    return vector, undeclared(given.declaration, given.watched)
