@@ -91,8 +91,8 @@ def _bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            if not os.access(path, os.R_OK | os.X_OK):
-                raise ScanError(path, "is a folder that may not be entered", "ask its owner for permission")
+            with os.scandir(path):  # a folder that may not be entered is a PermissionError
+                pass
             raise ScanError(path, "is a folder", "name a file in it; `leadline screen` takes whole folders")
         if not stat.S_ISREG(status.st_mode):
             raise ScanError(path, "is not a file", "name a file")

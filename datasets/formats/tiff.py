@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import struct
 
 import numpy as np
@@ -62,7 +63,11 @@ def _read(page: tifffile.TiffPage | tifffile.TiffFrame, length: int, out: np.nda
     if frame.imagedepth != 1:
         raise Unreadable(f"declares an image depth of {frame.imagedepth}", "save plain two-dimensional pages")
     check_shape(frame.shape)
-    if frame.dtype not in _DTYPES or (frame.dtype == np.uint16 and not 8 < frame.bitspersample <= 16):
+    if (
+        frame.dtype is None
+        or frame.dtype not in _DTYPES
+        or (frame.dtype == np.uint16 and not 8 < frame.bitspersample <= 16)
+    ):
         raise Unreadable(
             f"holds {frame.bitspersample}-bit values of type {frame.dtype or 'unknown'}",
             "save 16-bit unsigned values, or floats from 0 to 1",
@@ -82,6 +87,9 @@ def _read(page: tifffile.TiffPage | tifffile.TiffFrame, length: int, out: np.nda
 
 def _check_segments(page: tifffile.TiffPage | tifffile.TiffFrame, length: int) -> None:
     """Every strip must lie in the file: the library would fill the others with zeros, and zeros are real."""
+    frame = page.aspage()
+    if not len(page.dataoffsets) == len(page.databytecounts) == math.prod(frame.chunked):
+        raise Unreadable(f"is damaged: it has {len(page.dataoffsets)} of {math.prod(frame.chunked)} strips", _CUT)
     for start, size in zip(page.dataoffsets, page.databytecounts, strict=True):
         if start <= 0 or size <= 0 or start + size > length:
             raise Unreadable("is cut: pixels that it declares lie beyond its end", _CUT)
