@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from leadline.datasets.declarations import describe
 from leadline.datasets.scan import LeadlineError, Scan
 from leadline.inference import lettering, reasons
 from leadline.inference.engine import Scores
@@ -234,7 +235,7 @@ def _banner(verdict: Verdict, scores: Scores, wide: int) -> Picture:
     lettering.write(picture, model, right, top, SMALL, DIM)
     name = lettering.shortened(verdict.path, right - 2 * MARGIN, TEXT)
     lettering.write(picture, name, MARGIN, top, TEXT, INK)
-    declared = f"Declared: {reasons.goods(verdict.declared)}" if verdict.declared else "Nothing is declared"
+    declared = f"Declared: {describe(verdict.declared)}" if verdict.declared else "Nothing is declared"
     top += lettering.height(TEXT)
     lettering.write(picture, lettering.shortened(declared, wide - 2 * MARGIN, TEXT), MARGIN, top, TEXT, INK)
     return picture
@@ -242,7 +243,8 @@ def _banner(verdict: Verdict, scores: Scores, wide: int) -> Picture:
 
 def _legend(verdict: Verdict, wide: int) -> Picture:
     """What the colours mean, as many lines as the width asks for."""
-    bar = cv2.applyColorMap(np.tile(np.linspace(0, 255, 120, dtype=np.uint8), (TEXT - 4, 1)), cv2.COLORMAP_INFERNO)
+    ramp = np.tile(np.linspace(0, 255, 120, dtype=np.uint8), (TEXT - 4, 1))
+    bar = np.asarray(cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO), np.uint8)
     hatch = np.zeros((TEXT - 4, 26, 3), np.uint8)
     y, x = np.ogrid[: hatch.shape[0], : hatch.shape[1]]
     hatch[(x + y) % 12 < 2] = OPAQUE

@@ -139,7 +139,8 @@ def _same(high: npt.NDArray[np.float32], low: npt.NDArray[np.float32]) -> bool:
 
 def _cells(channel: npt.NDArray[np.float32], cell: int) -> npt.NDArray[np.float32]:
     rows, columns = channel.shape[0] // cell, channel.shape[1] // cell
-    return cv2.resize(channel[: rows * cell, : columns * cell], (columns, rows), interpolation=cv2.INTER_AREA)
+    kept = channel[: rows * cell, : columns * cell]
+    return cv2.resize(kept, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
 
 
 def _dead(channel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from leadline.inference import reasons
+from leadline.datasets.declarations import describe
 from leadline.inference.screening import Failed, Screened
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def print_table(rows: list[tuple[Screened | Failed, Path | None]], console: Cons
         v = result.verdict
         why = Text("\n".join(v.reasons))
         if v.declared is not None:
-            why = Text(f"Declared: {reasons.goods(v.declared)}.\n", "dim") + why
+            why = Text(f"Declared: {describe(v.declared)}.\n", "dim") + why
         if picture is not None:
             why.append(f"\n{picture}", "dim")
         table.add_row(lamp, f"{v.score:.3f}", Text(v.path), why)

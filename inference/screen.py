@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    pass
+    from leadline.datasets.manifest import Manifest
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended (128 + SIGINT)."""
+
+MOST_LOST = 20
+"""So many wrong paths of a manifest are told one by one."""
 
 
 @click.command(short_help="Screen scans.")
@@ -78,6 +81,7 @@ def screen(
         raise click.UsageError("--threshold and --false-alarm-rate exclude each other; give one of them")
     # Only now, so that --help and mistakes in the options answer at once.
     from leadline.datasets.formats import find_scans
+    from leadline.datasets.manifest import read_manifest
     from leadline.inference.engine import Engine
     from leadline.inference.overlay import Album
     from leadline.inference.report import LineReport, TableReport
@@ -89,20 +93,39 @@ def screen(
         raise click.UsageError(
             f"{', '.join(map(str, paths))}: no scans in there; name files, or folders that hold some"
         )
-    declarations = _declarations(manifest, files)
+    declared = None if manifest is None else read_manifest(manifest)
     album = None if overlays is None else Album(overlays)
     settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour)  # type: ignore[arg-type]
     report = (LineReport if as_json else TableReport)(len(files), quiet)
     interrupted = False
     with report:
         try:
-            for result in screen_files(engine, files, settings, declarations):
-                drawn = album is not None and isinstance(result, Screened)
-                picture = album.add(result.scan, result.scores, result.quality, result.verdict) if drawn else None
+            for result in screen_files(engine, files, settings, declared.declaration if declared else None):
+                picture = None
+                if album is not None and isinstance(result, Screened):
+                    picture = album.add(result.scan, result.scores, result.quality, result.verdict)
                 report.add(result, picture)
         except KeyboardInterrupt:
             interrupted = True
     if interrupted:
         click.echo(f"interrupted: {report.done} of {len(files)} files were screened", err=True)
         ctx.exit(INTERRUPTED)
-    ctx.exit(1 if report.failed else 0)
+    lost = [] if declared is None else _lost(declared, files, quiet)
+    ctx.exit(1 if report.failed or lost else 0)
+
+
+def _lost(manifest: Manifest, files: list[Path], quiet: bool) -> list[str]:
+    """Tell of the manifest's lines that speak of no screened file; return those whose file is nowhere."""
+    lost, left_out = [], 0
+    for row in manifest.unused(files):
+        if Path(row.path).exists() or (manifest.path.parent / row.path).exists():
+            left_out += 1
+        else:
+            lost.append(f"{manifest.path} line {row.line}: {row.path} does not exist; correct the path")
+    for message in lost[:MOST_LOST]:
+        click.echo(message, err=True)
+    if len(lost) > MOST_LOST:
+        click.echo(f"{manifest.path}: {len(lost) - MOST_LOST} more of its paths do not exist", err=True)
+    if left_out and not quiet:
+        click.echo(f"{manifest.path}: {left_out} of its scans were not among those named, and not screened", err=True)
+    return lost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +99,7 @@ def screen_files(
     engine: Engine,
     paths: Iterable[Path],
     settings: Settings,
-    declarations: Mapping[Path, Declaration] | None = None,
+    declaration_of: Callable[[Path], Declaration | None] | None = None,
 ) -> Iterator[Screened | Failed]:
     """Screen files in their order; the next ones are read while one is scored.
 
@@ -107,7 +107,7 @@ def screen_files(
         engine: with the model.
         paths: files.
         settings: what the user chose.
-        declarations: declared goods by path.
+        declaration_of: gives the declared goods of a file, such as `Manifest.declaration`.
 
     Yields:
         One result a file.
@@ -115,14 +115,13 @@ def screen_files(
     Raises:
         LeadlineError: the model or the threshold cannot be used: no file could be screened.
     """
-    declared = declarations or {}
     waiting: deque[tuple[Path, Future[tuple[Scan, float]]]] = deque()
     rest = iter(paths)
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadline-read")
     try:
         while True:
             while len(waiting) <= READ_AHEAD and (path := next(rest, None)) is not None:
-                waiting.append((path, pool.submit(_read, path, settings, declared.get(path))))
+                waiting.append((path, pool.submit(_read, path, settings, declaration_of)))
             if not waiting:
                 return
             path, future = waiting.popleft()
@@ -131,10 +130,14 @@ def screen_files(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(path: Path, settings: Settings, declaration: Declaration | None) -> tuple[Scan, float]:
+def _read(
+    path: Path, settings: Settings, declaration_of: Callable[[Path], Declaration | None] | None
+) -> tuple[Scan, float]:
     """A scan with its declaration, and the milliseconds it took to read."""
     started = time.perf_counter()
-    scan = read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour).declared(declaration)
+    scan = read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour)
+    if declaration_of is not None:
+        scan = scan.declared(declaration_of(path))
     return scan, 1000 * (time.perf_counter() - started)
 
 
