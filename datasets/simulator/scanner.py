@@ -4,7 +4,7 @@ The order is the light's: spectrum and detector response (`physics`), blur and c
 misregistration, scatter, detector and line gains, counting noise, electronic noise, dark offset,
 dead elements, clipping and quantisation. Rows are detector elements, columns are lines of the
 scan. Noise is compound Poisson: a pixel's effective number of quanta is its mean signal squared
-over its variance; where it is small the number itself is drawn, so that exact zeros occur.
+over its variance; where quanta are few their number itself is drawn, so that exact zeros occur.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from leadline.datasets.simulator.machines import Filters, Split
 
 Float32Array = npt.NDArray[np.float32]
 
+SCATTER_NOISE = 0.4
+"""Noise variance of scattered light per unit of its signal, relative to the open beam's: its photons are softer."""
+
 _FEW_QUANTA = 10.0  # below this, the number of quanta is drawn from a Poisson distribution
+_DEPOSIT_SPREAD = 0.5  # squared relative standard deviation of the energy that a detected quantum deposits
 
 
 @dataclass(frozen=True)
@@ -152,10 +156,10 @@ class Machine:
         for channel in range(2):
             vertical, horizontal = self._kernels(channel)
             around = self._scattered(ideal[channel], channel)
-            for image in (ideal[channel], moment[channel]):
+            for image, added in ((ideal[channel], around), (moment[channel], SCATTER_NOISE * around)):
                 cv2.sepFilter2D(image, -1, horizontal, vertical, dst=image, borderType=cv2.BORDER_REPLICATE)
                 image *= 1 - self.scatter[channel] - self.pedestal[channel]
-                image += around
+                image += added
             moment[channel] *= 1 / self.quanta[channel]
             moment[channel] += self.floor_variance[channel]
         return ideal, moment
@@ -261,16 +265,19 @@ class Machine:
         channel: int,
         rng: np.random.Generator,
     ) -> None:
-        """Redraw, in place, the pixels that few quanta reach: a Poisson number of equal quanta, and electronics."""
+        """Redraw, in place, the pixels that few quanta reach: a Poisson number of them, their deposits, electronics."""
         dark = np.flatnonzero(expected < 2 * _FEW_QUANTA / self.quanta[channel])
         if not len(dark):
             return
         level = expected.ravel()[dark]
         counting = np.maximum(spread.ravel()[dark] - np.float32(self.floor_variance[channel]), 1e-12)
-        quanta = level * level / counting
+        quanta = (1 + _DEPOSIT_SPREAD) * level * level / counting
         few = quanta < _FEW_QUANTA
         dark, level, quanta = dark[few], level[few], quanta[few]
-        drawn = rng.poisson(quanta).astype(np.float32) * (level / np.maximum(quanta, 1e-6))
+        drawn = rng.poisson(quanta).astype(np.float32)
+        drawn += np.sqrt(_DEPOSIT_SPREAD * drawn) * rng.standard_normal(len(dark), dtype=np.float32)
+        drawn *= level / np.maximum(quanta, 1e-6)
+        np.maximum(drawn, 0, out=drawn)
         drawn += np.float32(self.electronics[channel]) * rng.standard_normal(len(dark), dtype=np.float32)
         out.ravel()[dark] = drawn
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leadline.datasets.materials import Catalogue, catalogue
-from leadline.datasets.simulator.scanner import Machine
+from leadline.datasets.simulator.scanner import SCATTER_NOISE, Machine
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -109,9 +109,9 @@ def _signal(machine: Machine, depth: Float32Array) -> tuple[Float32Array, Float3
     mean, moment = machine.response.weights.T @ light, machine.response.noise_weights.T @ light
     for channel in range(2):
         share = machine.pedestal[channel]
-        for value in (mean[channel], moment[channel]):
+        for value, added in ((mean[channel], share), (moment[channel], SCATTER_NOISE * share)):
             value *= 1 - share
-            value += share
+            value += added
         moment[channel] /= machine.quanta[channel]
         moment[channel] += machine.floor_variance[channel]
     return mean, moment

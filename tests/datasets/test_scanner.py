@@ -104,7 +104,8 @@ def test_noise_has_the_stated_mean_and_variance(mm):
 def test_few_quanta_leave_exact_zeros_at_the_poisson_rate():
     machine = replace(QUIET, saturation=2.0)
     mean, variance = machine.mean(steel(300), ("steel",))
-    quanta = mean[:, 0, 0] ** 2 / (variance[:, 0, 0] - machine.floor_variance)
+    # deposits spread by half their mean squared: so many more quanta than the variance alone tells
+    quanta = 1.5 * mean[:, 0, 0] ** 2 / (variance[:, 0, 0] - machine.floor_variance)
     assert np.all(quanta < 8)
     scan = machine.measure(mean, variance, np.random.default_rng(0))
     np.testing.assert_allclose((scan == 0).mean(axis=(1, 2)), np.exp(-quanta), rtol=0.15)
