@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks an outside host at import otherwise
-import albumentations as A  # noqa: E402, N812
+import albumentations as A
 
-from leadline.datasets.scan import Kind  # noqa: E402
-from leadline.models.network import BRIGHTEST  # noqa: E402
+from leadline.datasets.scan import Kind
+from leadline.models.network import BRIGHTEST
 
 Array = npt.NDArray[np.float32]
 
@@ -80,7 +80,8 @@ class Augment:
                 A.PadIfNeeded(rows, columns, position="random", **border),
                 A.RandomCrop(rows, columns),
                 A.CoarseDropout(
-                    num_holes_range=(1, 3), hole_height_range=(1.0, 1.0), hole_width_range=(1, 2), fill=0.0, p=config.blind
+                    num_holes_range=(1, 3), hole_height_range=(1.0, 1.0), hole_width_range=(1, 2), fill=0.0,
+                    p=config.blind,
                 ),
             ],
             seed=seed,

@@ -1,0 +1,125 @@
+"""Figures as text: the table that a command prints, and the model card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leadline.models.contract import ModelContract
+
+_METHODS = {
+    "network": "this model",
+    "largest_attenuation": "largest attenuation",
+    "ratio_rule": "best energy-ratio rule",
+    "largest_attenuation_and_declaration": "largest attenuation + declaration",
+    "ratio_rule_and_declaration": "best energy-ratio rule + declaration",
+}
+
+
+def percent(value: list[float] | None) -> str:
+    """`[value, low, high]` as `95.1 % (93.2 to 96.6)`."""
+    return f"{value[0] * 100:.1f} % ({value[1] * 100:.1f} to {value[2] * 100:.1f})" if value else "–"
+
+
+def area(value: list[float] | None) -> str:
+    """`[value, low, high]` as `0.991 (0.988 to 0.994)`."""
+    return f"{value[0]:.3f} ({value[1]:.3f} to {value[2]:.3f})" if value else "–"
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    scans, places = figures["scans"], figures["places"]
+    lines = [
+        f"{scans['honest']} honest scans, {scans['threats']} with a threat, of which physics allows telling "
+        f"{scans['threats_allowed_by_physics']} (d' ≥ 5 and d'm ≥ 5). Intervals are 95 %.",
+        "",
+    ]
+    for group, title in (
+        ("allowed_by_physics", "Threats that physics allows"),
+        ("all", "All threats"),
+        ("beyond_physics", "Threats beyond physics (d' or d'm below 5)"),
+    ):
+        lines += [
+            f"**{title}**", "",
+            "| method | AUC | found at 0.2 % false alarms | at 0.4 % | at 1 % | at 5 % |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]  # fmt: skip
+        for name, result in figures["methods"].items():
+            found = result[group]["found"]
+            cells = [percent(found.get(rate)) for rate in ("0.002", "0.004", "0.01", "0.05")]
+            lines.append(f"| {_METHODS[name]} | {area(result[group]['auc'])} | {' | '.join(cells)} |")
+        lines.append("")
+    lines += ["| method | pairs won (threat above its honest twin) |", "| --- | --- |"]
+    lines += [f"| {_METHODS[name]} | {percent(m['pairs_won'])} |" for name, m in figures["methods"].items()]
+    lines += [
+        "",
+        "| scenario | threats | found at 1 % | that physics allows | of these found |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, row in figures["scenarios"].items():
+        lines.append(
+            f"| {name} | {row['threats']} | {percent(row['found_at_0.01'])} | {row['allowed_by_physics']} "
+            f"| {percent(row['found_at_0.01_allowed_by_physics'])} |"
+        )
+    lines += [
+        "",
+        "| stored threshold for | score | false alarms | found | found that physics allows |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for rate, row in figures["thresholds"].items():
+        lines.append(
+            f"| {float(rate) * 100:g} % false alarms | {row['threshold']:.3f} | {percent(row['false_alarms'])} "
+            f"| {percent(row['found'])} | {percent(row['found_allowed_by_physics'])} |"
+        )
+    lines += [
+        "",
+        f"Of the threats found at the default threshold, the place is right for {percent(places['right'])}; "
+        f"of those that physics allows for {percent(places['right_allowed_by_physics'])}, and where the place is "
+        f"right so is the family for {percent(places['family_right_where_place_right'])}. Expected calibration error "
+        f"{figures['calibration_error']:.3f}. Median error of areal density "
+        f"{_percent(figures['areal_density_error'])}, of cargo mass {_percent(figures['cargo_mass_error'])}. "
+        f"Called novel: {percent(figures['novel'])}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def card(contract: ModelContract, figures: dict[str, Any], sha256: str) -> str:
+    """The model card, Markdown."""
+    training = contract.training
+    rows = "\n".join(f"| {key} | {training[key]} |" for key in training)
+    return f"""# {contract.name} {contract.version}
+
+A convolutional network that reads a dual-energy X-ray scan of a {contract.scanner} in transmission and says
+whether watch-list material ({", ".join(contract.watched)}) is present that the declaration does not explain,
+where, and how sure it is. One ONNX file: raw transmission in, calibrated probabilities and maps out.
+Licence: {contract.licence}. SHA-256 `{sha256}`.
+
+## How it was made
+
+Fitted on simulated scans alone (`leadline.datasets.simulator`); no real scan was used.
+
+| | |
+| --- | --- |
+{rows}
+
+Calibrated (probabilities, thresholds, novelty, masses) on simulated scans of the validation split, which the
+fit never saw.
+
+## How well it does
+
+Simulated scans of scanner settings, meshes and scenes that training never drew (split `{figures["set"]["split"]}`, seed
+{figures["set"]["seed"]}, {figures["set"]["scenes"]} scenes), by the exported file on ONNX Runtime. Reproduce with
+`leadline evaluate --model {contract.scanner}.onnx --scenes {figures["set"]["scenes"]} --seed {figures["set"]["seed"]}`.
+
+{table(figures)}
+## What it is not
+
+- Simulated scans are not real ones: expect worse figures on a real scanner until it has been checked there.
+- Where nothing penetrates it knows nothing; `leadline screen` says so.
+- Probabilities hold for the simulator's share of threats, which is far above that of real trade; thresholds are set by
+  false-alarm rate and do not depend on it.
+- Thin, small or finely mixed material below the noise cannot be found by any method; see the row beyond physics.
+"""
+
+
+def _percent(value: float | None) -> str:
+    return f"{value * 100:.1f} %" if value is not None else "–"
