@@ -19,6 +19,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "screen": Entry("leadline.inference.screen:screen", "Screen scans: a verdict, its place and its reasons for each."),
+    "ledger": Entry("leadline.inference.ledger.commands:ledger", "Check a ledger, or write it out."),
     "train": Entry("leadline.training.commands:train", "Fit a model on simulated scans.", "train"),
     "export": Entry("leadline.training.commands:export", "Write a fitted model as one ONNX file.", "train"),
     "evaluate": Entry("leadline.training.commands:evaluate", "Measure a model on unseen scanner settings.", "train"),

@@ -20,12 +20,16 @@ from leadline.inference.regions import Opaque, Region, find_opaque, find_regions
 
 Word = Literal["clear", "inspect", "rescan"]
 
-OPAQUE_GOODS: dict[Kind, tuple[str, ...]] = {
+DENSE: dict[Kind, tuple[str, ...]] = {
     "parcel": ("lead", "other_heavy", "copper", "steel"),
     "container": ("lead", "other_heavy", "copper", "steel", "mineral"),
 }
 """Families of goods that may honestly let nothing through. At 160 kV a parcel of metal does; at 6 MV
 also minerals, for 2.35 m of anything heavier than 1.1 g/cm3 take all but 1e-4 of the beam."""
+
+LIGHT_CHAPTERS = frozenset({*range(1, 25), 30, 33, *range(35, 38), *range(39, 68), *range(90, 93), *range(94, 98)})
+"""HS chapters of goods in which metal and mineral are fittings, never the mass: food, medicine, plastics, wood,
+paper, textiles, shoes, instruments, furniture, toys, art. Only lead itself explains an opaque place there."""
 
 LEAST_OPAQUE_CM2: dict[Kind, float] = {"parcel": 6.0, "container": 1000.0}
 """Smaller opaque places are no region: a battery, a bolt, a corner post."""
@@ -153,7 +157,7 @@ def decide(scan: Scan, scores: Scores, quality: Quality, threshold: float) -> De
     explained = above and bool(declared) and _declared_explains(probability, declared, undeclared, contract)
     alarm = above and not explained
     opaque = find_opaque(quality, scan, LEAST_OPAQUE_CM2[kind], LEAST_OPAQUE_PIXELS[kind])
-    hidden = [] if any(explains(declaration, f) for f in (*OPAQUE_GOODS[kind], *declared)) else opaque
+    hidden = [] if declared or explains_opaque(declaration, kind) else opaque
     unreadable = _unreadable(scan, quality)
 
     one_energy = scan.fidelity == "single"
@@ -182,7 +186,8 @@ def decide(scan: Scan, scores: Scores, quality: Quality, threshold: float) -> De
         said.append(reasons.mostly_opaque(quality, declaration))
     else:
         verdict = "clear"
-        said.append(reasons.below(scores.score, threshold))
+        if not explained:
+            said.append(reasons.below(scores.score, threshold))
     if explained:
         said.append(reasons.explained(declared, probability, declaration, scores.score, threshold))
     if not unreadable:
@@ -194,6 +199,21 @@ def decide(scan: Scan, scores: Scores, quality: Quality, threshold: float) -> De
         if scan.fidelity == "dual" and quality.one_energy_fraction > 0.05:
             said.append(reasons.one_energy_only(quality))
     return Decision(verdict, tuple(said), tuple(regions), tuple(opaque))
+
+
+def explains_opaque(declaration: Declaration | None, kind: Kind) -> bool:
+    """Whether the declared goods may honestly let nothing through on a scanner of the kind.
+
+    The code must be of a chapter of massive goods and expect a dense family, or the words must name one.
+    """
+    if declaration is None:
+        return False
+    if explains(declaration, "lead"):
+        return True
+    code = declaration.hs_code
+    light = bool(code) and int((code or "")[:2]) in LIGHT_CHAPTERS
+    told = Declaration(description=declaration.description) if light else declaration
+    return any(explains(told, family) for family in DENSE[kind])
 
 
 def verdict_of(scan: Scan, scores: Scores, quality: Quality, threshold: float) -> Verdict:

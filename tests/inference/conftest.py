@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +11,9 @@ import numpy as np
 import onnx
 import pytest
 
-from leadline.datasets.formats import write_scan
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import KINDS, Declaration, Kind, Scan, Scanner
+from leadline.inference.engine import Model, Scores
 from leadline.models import contract
 from leadline.models.contract import ModelContract
 
@@ -57,14 +56,14 @@ def picture_fixture() -> Picture:
 def write_model(path: Path, kind: Kind = "parcel", novelty: float = 0.1, **values: object) -> Path:
     """A model file in the released form whose answers are known by heart.
 
-    What weakens the high energy by more than exp(-2) is rare-earth oxide (evidence sigmoid(8 (-ln T - 2))), what
-    lets more through is organic; the score is the greatest evidence, or 0 if the declaration explains it;
+    What weakens the high energy by exp(-2) to exp(-6) is rare-earth oxide (evidence sigmoid(8 (2 - |-ln T - 4|))),
+    what lets more through is organic; the score is the greatest evidence, or 0 if the declaration explains it;
     goods weigh 5 g/cm2 for each unit of -ln T. `values` replace entries of the contract.
     """
     families, watched = catalogue().names, catalogue().watched
     stride, n, oxide = {"parcel": 4, "container": 8}[kind], len(families), families.index("rare_earth_oxide")
     slope, offset = np.zeros((n, 2, 1, 1), np.float32), np.full(n, -8.0, np.float32)
-    slope[oxide, 0], offset[oxide] = 8.0, -16.0
+    slope[oxide, 1], offset[oxide] = -8.0, 16.0
     slope[0, 0], offset[0] = -8.0, 16.0
     numbers = {
         "declared": np.zeros((1, n + 1), np.float32),
@@ -74,6 +73,7 @@ def write_model(path: Path, kind: Kind = "parcel", novelty: float = 0.1, **value
         "most": np.float32(1),
         "oxide": np.array([oxide]),
         "zeroth": np.array([0]),
+        "four": np.float32(4),
         "five": np.float32(5),
         "one": np.float32(1),
         "nothing": np.float32(0),
@@ -86,7 +86,11 @@ def write_model(path: Path, kind: Kind = "parcel", novelty: float = 0.1, **value
         node("Clip", ["pooled", "least", "most"], ["bounded"]),
         node("Log", ["bounded"], ["log"]),
         node("Neg", ["log"], ["attenuation"]),
-        node("Conv", ["attenuation", "slope", "offset"], ["logits"]),
+        node("Gather", ["attenuation", "zeroth"], ["high"], axis=1),
+        node("Sub", ["high", "four"], ["shifted"]),
+        node("Abs", ["shifted"], ["away"]),
+        node("Concat", ["high", "away"], ["features"], axis=1),
+        node("Conv", ["features", "slope", "offset"], ["logits"]),
         node("Sigmoid", ["logits"], ["evidence"]),
         node("GlobalMaxPool", ["evidence"], ["greatest"]),
         node("Flatten", ["greatest"], ["materials"]),
@@ -95,7 +99,6 @@ def write_model(path: Path, kind: Kind = "parcel", novelty: float = 0.1, **value
         node("Sub", ["one", "explained"], ["open"]),
         node("Mul", ["found", "open"], ["scores"]),
         node("Reshape", ["scores", "line"], ["score"]),
-        node("Gather", ["attenuation", "zeroth"], ["high"], axis=1),
         node("Mul", ["high", "five"], ["goods"]),
         node("Gather", ["evidence", "oxide"], ["here"], axis=1),
         node("Mul", ["goods", "here"], ["threat"]),
@@ -141,24 +144,51 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
     return {kind: write_model(folder / f"{kind}.onnx", kind) for kind in KINDS}
 
 
-@pytest.fixture
-def parcel_file(tmp_path: Path) -> Path:
-    """A canonical TIFF of a parcel."""
-    path = tmp_path / "parcel.tif"
-    write_scan(picture("parcel"), path)
-    return path
-
-
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
-def leadline() -> Command:
-    """Run the real command in a process of its own; `OMP_NUM_THREADS` and the environment are as given."""
+def leadline_python() -> Command:
+    """Run a piece of Python in a process of its own."""
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-c", "from leadline.inference.cli import main; main(prog_name='leadline')"]
-        settings: dict = {"capture_output": True, "text": True, "env": os.environ | {"COLUMNS": "100"}} | options
-        return subprocess.run([*program, *map(str, arguments)], **settings)
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done
 
     return run
+
+
+def answers(
+    kind: Kind = "parcel",
+    shape: tuple[int, int] = (96, 128),
+    score: float = 0.1,
+    novelty: float = 0.2,
+    places: tuple[tuple[str, tuple[int, int, int, int], float], ...] = (),
+    materials: dict[str, float] | None = None,
+    areal: float = 0.0,
+    **values: object,
+) -> Scores:
+    """Scores made by hand: `places` are (family, (x0, y0, x1, y1) in cells, evidence); elsewhere it is 0.01.
+
+    `areal` is the areal density of watch-list material everywhere, g/cm2. `values` replace entries of the contract.
+    """
+    families, stride = catalogue().names, {"parcel": 4, "container": 8}[kind]
+    cells = tuple(-(-n // stride) for n in shape)
+    evidence = np.full((len(families), *cells), 0.01, np.float32)
+    for family, (x0, y0, x1, y1), value in places:
+        evidence[families.index(family), y0:y1, x0:x1] = value
+    present = evidence.max(axis=(1, 2))
+    for family, probability in (materials or {}).items():
+        present[families.index(family)] = probability
+    told = {"name": "by hand", "version": "0", "scanner": kind, "families": families, "stride": stride}
+    told |= {"watched": catalogue().watched, "thresholds": {"0.01": 0.5}, "mass_factor": (0.5, 2.0)}
+    model = Model(ModelContract(**(told | values)), Path("by hand.onnx"), "f" * 64, "CPUExecutionProvider", None)
+    density = np.stack((np.full(cells, 10.0), np.full(cells, areal))).astype(np.float32)
+    return Scores(score, present, evidence, density, np.zeros(4, np.float32), novelty, float(stride), model)
+
+
+@pytest.fixture(scope="session", name="answers")
+def answers_fixture() -> Callable[..., Scores]:
+    """`answers`, for test modules."""
+    return answers
