@@ -26,7 +26,7 @@ import numpy.typing as npt
 from leadline.datasets.simulator.scanner import Machine
 from leadline.datasets.simulator.simulate import build_scene
 
-LEVELS = np.array([2e-4, 5e-4, 1e-3, 2e-3, 4e-3, 0.01, 0.03, 0.1, 0.3, 0.6, 0.75, 0.95])
+LEVELS = np.array([2e-4, 5e-4, 1e-3, 4e-3, 0.01, 0.03, 0.1, 0.3, 0.6, 0.75, 0.95])
 """Borders of the bins of local mean transmission."""
 DEPTHS = np.array([0.1, 0.3, 0.7, 1.2, 2.0, 3.0, 4.0, 5.0, 6.0])
 """Borders of the bins of -ln T at the high energy."""
@@ -88,7 +88,7 @@ def _stripes(scan: npt.NDArray[np.float32], height: int = 60, width: int = 60) -
     for y in range(0, scan.shape[1] - height, height // 2):
         for x in range(0, scan.shape[2] - width, width // 2):
             part = scan[:, y : y + height, x : x + width].astype(float)
-            if part[0].mean() < 0.6 or part[0].min() < 0.4:
+            if not 0.6 < part[0].mean() < 0.93 or part[0].min() < 0.4:  # open air is clipped at 1
                 continue
             part = part / part.mean(axis=(1, 2), keepdims=True)
             rows, columns = part.mean(axis=2, keepdims=True), part.mean(axis=1, keepdims=True)
