@@ -34,8 +34,12 @@ def command(name: str) -> click.Command:
 
 
 def options(name: str) -> set[str]:
-    """Every spelling of every option of a command."""
-    spelled = {o for p in command(name).params if isinstance(p, click.Option) for o in (*p.opts, *p.secondary_opts)}
+    """Every spelling of every option of a command and of its subcommands."""
+    found = command(name)
+    parts = [found, *(found.commands.values() if isinstance(found, click.Group) else ())]
+    spelled = {
+        o for part in parts for p in part.params if isinstance(p, click.Option) for o in (*p.opts, *p.secondary_opts)
+    }
     return spelled | {"--help", "-h"}
 
 
