@@ -5,7 +5,7 @@ a held-out machine lies in the held-out band of every one of them. The commonest
 9/6 MV, 160 kV with a dual-layer detector) stay with training.
 
 Sources of the ranges: two channels of a Rapiscan Eagle R60 at 6/4 MV (about 6,000 and 3,000
-effective quanta per open-beam pixel, stripes of 0.4 %, a pedestal of some 1e-4; `docs/realism.md`),
+effective quanta per open-beam pixel, stripes of 0.7 %, a pedestal of some 1e-4; `docs/realism.md`),
 and, for parcel scanners, published data sheets of dual-energy line arrays (0.4 to 1.6 mm pitch,
 100 to 200 kV, thin GOS or CsI in front, thick CsI or CdWO4 behind copper).
 """
@@ -158,7 +158,7 @@ def _pair(rng: np.random.Generator, value: float, spread: float) -> tuple[float,
 
 def _common_faults(rng: np.random.Generator) -> dict[str, Any]:
     """Faults that both kinds of scanner share."""
-    stripes = float(np.exp(rng.uniform(np.log(5e-4), np.log(8e-3))))
+    stripes = float(np.exp(rng.uniform(np.log(5e-4), np.log(1.2e-2))))
     elements = float(np.exp(rng.uniform(np.log(3e-4), np.log(5e-3))))
     level = float(rng.uniform(0.95, 1.0)) if rng.random() < 0.3 else 1.0
     return {
