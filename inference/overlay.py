@@ -277,9 +277,10 @@ def _words(verdict: Verdict, wide: int) -> Picture:
         lines.append((f"{number}  {_label(region)}", FAMILY.get(region.family, OTHER)))
     for reason in verdict.reasons:
         lines += [(part, INK) for part in lettering.wrapped(reason, wide - 2 * MARGIN, TEXT)]
-    line = lettering.height(TEXT)
-    picture = np.full((MARGIN + line * len(lines) + MARGIN // 2, wide, 3), PAPER, np.uint8)
+    line, gap = lettering.height(TEXT), MARGIN // 2 if verdict.regions else 0
+    picture = np.full((2 * MARGIN + gap + line * len(lines), wide, 3), PAPER, np.uint8)
     for i, (text, colour) in enumerate(lines):
+        top = MARGIN // 2 + i * line + (gap if i >= len(verdict.regions) else 0)
         shown = lettering.shortened(text, wide - 2 * MARGIN, TEXT)
-        lettering.write(picture, shown, MARGIN, MARGIN // 2 + i * line, TEXT, colour)
+        lettering.write(picture, shown, MARGIN, top, TEXT, colour)
     return picture

@@ -28,25 +28,25 @@ MOST_PLACES = 3
 """So many places get a sentence of their own."""
 
 
-def alarm(score: float, threshold: float) -> str:
-    return f"Undeclared watch-list material is likely: score {score:.3f}, threshold {threshold:.3f}."
+def alarm(score: float, threshold: float, declaration: Declaration | None) -> str:
+    return (
+        f"Undeclared watch-list material is likely: score {score:.3f}, threshold {threshold:.3f}; "
+        f"{declared_goods(declaration)}."
+    )
 
 
 def below(score: float, threshold: float) -> str:
     return f"No sign of undeclared watch-list material: score {score:.3f}, threshold {threshold:.3f}."
 
 
-def places(
-    regions: Sequence[Region], declaration: Declaration | None, kind: Kind, fidelity: Fidelity = "dual"
-) -> list[str]:
+def places(regions: Sequence[Region], kind: Kind, fidelity: Fidelity = "dual") -> list[str]:
     """One sentence a place, then one a family on what the energies cannot tell."""
     said = []
     for region in regions[:MOST_PLACES]:
         size = f" of {area(region.area_cm2)}" if region.area_cm2 is not None else ""
         mass = f", {mass_range(region.mass_kg)}," if region.mass_kg else ""
         said.append(
-            f"A region{size}{mass} looks like {title(region.family)}, probability {percent(region.probability)}; "
-            f"{declared_goods(declaration)}."
+            f"A region{size}{mass} looks like {title(region.family)}, probability {percent(region.probability)}."
         )
     if len(regions) > MOST_PLACES:
         more = len(regions) - MOST_PLACES
@@ -61,8 +61,8 @@ def hidden(opaque: Sequence[Opaque], declaration: Declaration | None) -> list[st
     """What nothing penetrates and the declaration does not explain."""
     if not opaque:
         return []
-    goods = declared_goods(declaration)
-    because = f"{goods}, which does not explain it" if _known(declaration) else f"{goods} that would explain it"
+    said = declared_goods(declaration)
+    because = f"{said}, which does not explain it" if _known(declaration) else f"{said} that would explain it"
     return [f"Nothing penetrates {_extent(opaque)}; {because}. What lies there was not seen."]
 
 

@@ -90,15 +90,18 @@ def find_regions(scores: Scores, scan: Scan, families: Sequence[str], always: bo
         if region:
             found.append(region)
     found.sort(key=lambda r: -r.probability)
-    if peak < scores.model.contract.evidence_threshold:
+    sure = [r for r in found if r.probability >= threshold]  # a single cell among empty ones is no place
+    if not sure and always:
         return found[:1]
-    return found[:MOST_REGIONS]
+    return sure[:MOST_REGIONS] if peak >= scores.model.contract.evidence_threshold else sure[:1]
 
 
 def find_opaque(quality: Quality, scan: Scan, least_cm2: float, least_pixels: int) -> list[Opaque]:
     """Places that nothing penetrates and that are large enough to hide something, largest first.
 
-    Thin things (frames, bolts, shelf edges) are opened away: what stays is at least three cells wide.
+    Thin things (frames, bolts, shelf edges) are opened away: what stays is at least three cells wide. Where
+    places of a quarter of the smallest area add up to three times that area (a row of drums with opaque
+    cores), they are all reported.
 
     Args:
         quality: of the scan.
@@ -113,13 +116,16 @@ def find_opaque(quality: Quality, scan: Scan, least_cm2: float, least_pixels: in
     rows, columns = scan.shape
     cell = rows // mask.shape[0], columns // mask.shape[1]
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    one = _area(1, scan)
+    least = least_pixels if one is None else least_cm2 / one
     found = []
     for x, y, width, height, cells in stats[1:count].tolist():
         pixels = cells * cell[0] * cell[1]
-        area = _area(pixels, scan)
-        if (area >= least_cm2) if area is not None else (pixels >= least_pixels):
+        if pixels >= least / 4:
             box = (x * cell[1], y * cell[0], (x + width) * cell[1], (y + height) * cell[0])
-            found.append(Opaque(box, pixels, area))
+            found.append(Opaque(box, pixels, _area(pixels, scan)))
+    if sum(o.pixels for o in found) < 3 * least:
+        found = [o for o in found if o.pixels >= least]
     return sorted(found, key=lambda o: -o.pixels)
 
 

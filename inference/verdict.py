@@ -31,7 +31,7 @@ LIGHT_CHAPTERS = frozenset({*range(1, 25), 30, 33, *range(35, 38), *range(39, 68
 """HS chapters of goods in which metal and mineral are fittings, never the mass: food, medicine, plastics, wood,
 paper, textiles, shoes, instruments, furniture, toys, art. Only lead itself explains an opaque place there."""
 
-LEAST_OPAQUE_CM2: dict[Kind, float] = {"parcel": 6.0, "container": 1000.0}
+LEAST_OPAQUE_CM2: dict[Kind, float] = {"parcel": 12.0, "container": 1000.0}
 """Smaller opaque places are no region: a battery, a bolt, a corner post."""
 
 LEAST_OPAQUE_PIXELS: dict[Kind, int] = {"parcel": 400, "container": 4000}
@@ -173,8 +173,8 @@ def decide(scan: Scan, scores: Scores, quality: Quality, threshold: float) -> De
         said += unreadable
     elif alarm and not one_energy:
         verdict = "inspect"
-        said.append(reasons.alarm(scores.score, threshold))
-        said += reasons.places(alarm_regions, declaration, kind, scan.fidelity)
+        said.append(reasons.alarm(scores.score, threshold, declaration))
+        said += reasons.places(alarm_regions, kind, scan.fidelity)
         said += reasons.hidden(hidden, declaration)
     elif hidden:
         verdict = "inspect"

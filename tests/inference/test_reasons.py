@@ -66,6 +66,6 @@ def test_every_watched_family_says_what_cannot_be_told() -> None:
 
 def test_many_places_are_counted() -> None:
     regions = [Region((0, 0, 8, 8), "antimony", 0.9, (1.0, 2.0), 5.0)] * 5
-    said = reasons.places(regions, None, "parcel")
+    said = reasons.places(regions, "parcel")
     assert sum("looks like antimony" in s for s in said) == 3
     assert "2 more places look like watch-list material." in said
