@@ -88,7 +88,7 @@ def judge(engine: Engine, scan: Scan, settings: Settings, elapsed_ms: float = 0.
     """
     started = time.perf_counter()
     threshold = settings.threshold_of(engine.model_for(scan.scanner.kind, scan.path))
-    quality = _quality(scan)
+    quality = measure(scan)
     scores = engine.score(scan)
     verdict = verdict_of(scan, scores, quality, threshold)
     verdict = verdict.after(elapsed_ms + 1000 * (time.perf_counter() - started))
@@ -160,7 +160,12 @@ def _finish(engine: Engine, path: Path, future: Future[tuple[Scan, float]], sett
         return Failed(path, f"{path}: cannot be screened ({type(error).__name__}: {error}); report it with the file")
 
 
-def _quality(scan: Scan) -> Quality:
+def measure(scan: Scan) -> Quality:
+    """The quality of a scan that shows goods.
+
+    Raises:
+        ScanError: it shows nothing but open beam.
+    """
     quality = assess(scan)
     if quality.empty:
         raise ScanError(
