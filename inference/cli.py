@@ -19,7 +19,10 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "screen": Entry("leadline.inference.screen:screen", "Screen scans: a verdict, its place and its reasons for each."),
-    "ledger": Entry("leadline.inference.ledger.commands:ledger", "Check a ledger, or write it out."),
+    "serve": Entry("leadline.inference.station.serve:serve", "Run the operator station.", "station"),
+    "user": Entry("leadline.inference.station.users:user", "Add and remove the station's users.", "station"),
+    "rescore": Entry("leadline.inference.rescore.commands:rescore", "Screen a whole archive into a ledger.", "cluster"),
+    "ledger": Entry("leadline.inference.ledger.commands:ledger", "Check a ledger, or write it out.", "cluster"),
     "train": Entry("leadline.training.commands:train", "Fit a model on simulated scans.", "train"),
     "export": Entry("leadline.training.commands:export", "Write a fitted model as one ONNX file.", "train"),
     "evaluate": Entry("leadline.training.commands:evaluate", "Measure a model on unseen scanner settings.", "train"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from leadline.datasets.scan import LeadlineError
+from leadline.inference.ledger.location import check_local
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS scans (
@@ -57,8 +58,6 @@ SUMMARY = (
 MOST_ATTEMPTS = 2
 """A scan that ended the whole process this often is set aside: the next one would end it again."""
 
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "fuse.glusterfs"}
-
 
 class Store:
     """The station's database.
@@ -72,11 +71,7 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        if (system := file_system(path.parent)) in _NETWORK:
-            raise LeadlineError(
-                f"--data {path.parent}: is on a network file system ({system}), which corrupts the database; "
-                "choose a folder on a local disk"
-            )
+        check_local(path)
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=20)
             self._db.row_factory = sqlite3.Row
@@ -173,6 +168,12 @@ class Store:
             _update(db, scan, values)
         self.on_change()
 
+    def update_and_remember(self, scan: str, values: dict[str, Any], key: str, value: Any) -> None:
+        """Change columns of a scan and remember a value, both or neither."""
+        with self.writing() as db:
+            _update(db, scan, values)
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
     def get(self, scan: str) -> sqlite3.Row | None:
         """All columns of a scan."""
         return self.one("SELECT * FROM scans WHERE id = ?", (scan,))
@@ -196,20 +197,6 @@ class Store:
         """Remember a value (JSON) across restarts."""
         with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
-
-
-def file_system(folder: Path, mounts: str = "/proc/self/mounts") -> str:
-    """Type of the file system on which a folder lies, empty where the system does not tell."""
-    try:
-        lines = [line.split() for line in Path(mounts).read_text().splitlines()]
-    except OSError:
-        return ""
-    place, best, kind = str(folder.resolve()), -1, ""
-    for _, mount, system, *_ in lines:
-        point = mount.replace("\\040", " ")
-        if (place == point or place.startswith(point.rstrip("/") + "/")) and len(point) >= best:
-            best, kind = len(point), system
-    return kind
 
 
 def _next(db: sqlite3.Connection) -> int:
