@@ -111,7 +111,7 @@ def test_every_command_and_option_is_documented(name: str) -> None:
     text = section(name)
     assert text, f"docs/commands.md has no section 'leadline {name}'"
     assert any(arguments[:1] == [name] for arguments in invocations(COMMANDS_PAGE)), "no example"
-    documented = set(re.findall(r"`(--[a-z][a-z-]*)", text))
+    documented = set(re.findall(r"`(--[a-z][a-z0-9-]*)", text))
     declared = {o for o in options(name) if o.startswith("--")} - {"--help"}
     assert documented == declared
 
