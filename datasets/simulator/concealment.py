@@ -14,7 +14,7 @@ from leadline.datasets.simulator.goods import Scenario, Substance, density, subs
 from leadline.datasets.simulator.scene import Canvas, Item, Solid
 
 _LIMIT = 90  # solids that one threat may consist of; more only cost time
-_FORMS = ("ingot", "block", "lump", "bag", "drum")
+_FORMS = ("ingot", "block", "lump", "bag", "drum", "sheet")
 _FORM_SIZE: dict[Kind, dict[str, tuple[tuple[float, float], ...]]] = {
     # full size x, y, z in cm
     "container": {
@@ -23,13 +23,15 @@ _FORM_SIZE: dict[Kind, dict[str, tuple[tuple[float, float], ...]]] = {
         "lump": ((8, 60), (8, 50), (8, 60)),
         "bag": ((45, 75), (10, 20), (34, 50)),
         "drum": ((30, 58), (40, 90), (30, 58)),
+        "sheet": ((40, 200), (40, 120), (0.5, 6)),
     },
     "parcel": {
         "ingot": ((4, 20), (1, 4), (2, 8)),
-        "block": ((1, 8), (0.5, 6), (1, 8)),
-        "lump": ((1, 7), (1, 7), (1, 7)),
-        "bag": ((6, 22), (2, 8), (5, 18)),
-        "drum": ((3, 11), (4, 14), (3, 11)),
+        "block": ((1, 8), (0.5, 6), (0.2, 5)),
+        "lump": ((0.5, 6), (0.5, 6), (0.5, 6)),
+        "bag": ((6, 22), (3, 14), (0.8, 8)),
+        "drum": ((1, 11), (2, 14), (1, 11)),
+        "sheet": ((4, 25), (4, 20), (0.03, 0.5)),
     },
 }
 
@@ -79,11 +81,12 @@ def _replace(
     together = rng.random() < 0.75
     seed = centres[rng.integers(len(rooms))]
     order = np.argsort(np.linalg.norm(centres - seed, axis=1)) if together else rng.permutation(len(rooms))
-    level = 1.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.0)  # loosely filled, as powder settles
+    # full, or less of it in the beam: a part of the unit, a lining, a double bottom
+    level = 1.0 if rng.random() < 0.5 else float(np.exp(rng.uniform(np.log(0.04), 0)))
     for k in order[:_LIMIT]:
         item, room = rooms[k]
         contents = threat if mix is None else blend(rng, item.fill, *mix)
-        part = tuple((m, rho * level) for m, rho in contents)
+        part = tuple((m, rho * level) for m, rho in contents) + tuple((m, rho * (1 - level)) for m, rho in item.fill)
         canvas.swap(item.fill, part, *room.chord(canvas.rays))
         grams -= room.volume() * sum(r for m, r in part if m in _watched())
         if grams <= 0:

@@ -63,7 +63,17 @@ class Goods:
     def contents(self, rng: np.random.Generator) -> Substance:
         """What a unit holds; empty for hollow goods."""
         material = str(rng.choice(self.fill))
-        return () if material == "air" else substance(rng, material, rng.uniform(*self.solidity))
+        if material == "air":
+            return ()
+        solidity = rng.uniform(*self.solidity)
+        if not self.powder and rng.random() < 0.5:  # thin-walled or wound goods: the same outside, less in the beam
+            solidity *= np.exp(rng.uniform(np.log(0.06), 0))
+        return substance(rng, material, solidity)
+
+    @property
+    def powder(self) -> bool:
+        """Whether the goods fill their unit without gaps: powders, liquids, blocks."""
+        return self.solidity[0] >= 0.8
 
 
 @dataclass(frozen=True)

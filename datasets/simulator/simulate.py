@@ -79,13 +79,12 @@ def build_scene(kind: Kind, seed: int, index: int, split: Split = "train") -> Sc
     if share < _SHARES["scenario"]:
         scenario = rows[index % len(rows)]
         cover = [goods()[str(rng.choice(scenario.goods))]]
-        if kind == "parcel":
-            cover += [_draw_goods(rng, kind, watched=False) for _ in range(rng.choice(3, p=[0.5, 0.3, 0.2]))]
+        cover += _company(rng, kind)
     else:
         if share < _SHARES["scenario"] + _SHARES["anything_anywhere"]:
             scenario = scenarios()["anything_anywhere"]
         cover = [_draw_goods(rng, kind, watched=scenario is None)]
-        cover += [_draw_goods(rng, kind, watched=False) for _ in range(rng.choice(3, p=[0.5, 0.3, 0.2]))]
+        cover += _company(rng, kind)
     builder = container if kind == "container" else parcel
     canvas, items = builder.build(rng, cover, machine_split(split))
     if scenario is not None:
@@ -99,18 +98,24 @@ def machine_split(split: Split) -> Literal["train", "heldout"]:
     return "heldout" if split == "heldout" else "train"
 
 
-def _draw_goods(rng: np.random.Generator, kind: Kind, watched: bool) -> Goods:
+def _draw_goods(rng: np.random.Generator, kind: Kind, watched: bool, hard: float = 2.0) -> Goods:
+    """Goods at random; those easily mistaken for a threat come `hard` times as often as others."""
     choice = [g for g in carried_by(kind) if watched or not g.name.startswith("honest_")]
-    weight = np.array([2.0 if g.hard else 1.0 for g in choice])
-    return choice[rng.choice(len(choice), p=weight / weight.sum())]
+    weight = np.array([hard if g.hard else 1.0 for g in choice])
+    return choice[int(rng.choice(len(choice), p=weight / weight.sum()))]
+
+
+def _company(rng: np.random.Generator, kind: Kind) -> list[Goods]:
+    """Other goods that travel along undeclared: mostly none, seldom heavy ones."""
+    return [_draw_goods(rng, kind, watched=False, hard=0.25) for _ in range(int(rng.choice(3, p=[0.68, 0.22, 0.1])))]
 
 
 def _declaration(rng: np.random.Generator, cover: Goods, kind: Kind) -> Declaration | None:
     """Mostly the cover's own; sometimes somebody else's papers, only a code, only words, or none."""
     share = rng.random()
-    if share < 0.12:
+    if share < 0.1:
         return None
-    if share < 0.2:  # wrong papers are a nuisance of honest trade too
+    if share < 0.14:  # wrong papers are a nuisance of honest trade too
         cover = _draw_goods(rng, kind, watched=False)
     declaration = cover.declaration(rng)
     if share > 0.9:
