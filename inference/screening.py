@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from leadline.datasets.formats import read_scan
 from leadline.datasets.scan import Declaration, Kind, LeadlineError, Scan, ScanError
@@ -73,7 +73,9 @@ class Failed:
         return {"path": str(self.path), "error": self.error}
 
 
-def judge(engine: Engine, scan: Scan, settings: Settings, elapsed_ms: float = 0.0) -> Screened:
+def judge(
+    engine: Engine, scan: Scan, settings: Settings, elapsed_ms: float = 0.0, quality: Quality | None = None
+) -> Screened:
     """Score one scan and decide.
 
     Args:
@@ -81,6 +83,7 @@ def judge(engine: Engine, scan: Scan, settings: Settings, elapsed_ms: float = 0.
         scan: declaration and scanner set.
         settings: the threshold counts.
         elapsed_ms: time already spent on the scan, such as on reading it.
+        quality: of the scan, if it was measured before.
 
     Raises:
         ModelError: no usable model.
@@ -88,7 +91,7 @@ def judge(engine: Engine, scan: Scan, settings: Settings, elapsed_ms: float = 0.
     """
     started = time.perf_counter()
     threshold = settings.threshold_of(engine.model_for(scan.scanner.kind, scan.path))
-    quality = measure(scan)
+    quality = quality or measure(scan)
     scores = engine.score(scan)
     verdict = verdict_of(scan, scores, quality, threshold)
     verdict = verdict.after(elapsed_ms + 1000 * (time.perf_counter() - started))
@@ -115,7 +118,7 @@ def screen_files(
     Raises:
         LeadlineError: the model or the threshold cannot be used: no file could be screened.
     """
-    waiting: deque[tuple[Path, Future[tuple[Scan, float]]]] = deque()
+    waiting: deque[tuple[Path, Future[_Read]]] = deque()
     rest = iter(paths)
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadline-read")
     try:
@@ -130,20 +133,26 @@ def screen_files(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(
-    path: Path, settings: Settings, declaration_of: Callable[[Path], Declaration | None] | None
-) -> tuple[Scan, float]:
-    """A scan with its declaration, and the milliseconds it took to read."""
+class _Read(NamedTuple):
+    """A scan that is ready to be scored."""
+
+    scan: Scan
+    quality: Quality
+    elapsed_ms: float
+
+
+def _read(path: Path, settings: Settings, declaration_of: Callable[[Path], Declaration | None] | None) -> _Read:
+    """Read a scan, set its declaration, and measure its quality."""
     started = time.perf_counter()
     scan = read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour)
     if declaration_of is not None:
         scan = scan.declared(declaration_of(path))
-    return scan, 1000 * (time.perf_counter() - started)
+    return _Read(scan, measure(scan), 1000 * (time.perf_counter() - started))
 
 
-def _finish(engine: Engine, path: Path, future: Future[tuple[Scan, float]], settings: Settings) -> Screened | Failed:
+def _finish(engine: Engine, path: Path, future: Future[_Read], settings: Settings) -> Screened | Failed:
     try:
-        scan, elapsed_ms = future.result()
+        scan, quality, elapsed_ms = future.result()
         model = engine.model_for(scan.scanner.kind, scan.path)
     except ModelError:
         raise
@@ -153,7 +162,7 @@ def _finish(engine: Engine, path: Path, future: Future[tuple[Scan, float]], sett
         return Failed(path, f"{path}: cannot be read ({type(error).__name__}: {error}); report it with the file")
     settings.threshold_of(model)
     try:
-        return judge(engine, scan, settings, elapsed_ms)
+        return judge(engine, scan, settings, elapsed_ms, quality)
     except LeadlineError as error:
         return Failed(path, str(error))
     except Exception as error:
