@@ -23,6 +23,8 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
 )
 _SUFFIXES = {".tif", ".tiff", ".btf", ".npy", ".dcm", ".dcs", ".dicos", ".dicom"}
 _PICTURES = {".png", ".jpg", ".jpeg"}
+SUFFIXES = frozenset(_SUFFIXES | _PICTURES)
+"""Endings of names that scans have, lower case."""
 HEAD = 132
 """Bytes that `sniff` needs."""
 
@@ -90,12 +92,13 @@ def _walk(folder: Path, pseudocolour: bool) -> Iterable[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(root, name)
-            if not name.startswith(".") and _is_scan(path, pseudocolour):
+            if not name.startswith(".") and is_scan(path, pseudocolour):
                 yield path
     yield from closed
 
 
-def _is_scan(path: Path, pseudocolour: bool) -> bool:
+def is_scan(path: Path, pseudocolour: bool) -> bool:
+    """Whether a file in a folder is taken for a scan, by its name and its first bytes; see `find_scans`."""
     suffix = path.suffix.lower()
     try:
         if not stat.S_ISREG(path.stat().st_mode):

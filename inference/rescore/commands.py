@@ -1,0 +1,204 @@
+"""`leadline rescore`: a whole archive into a ledger."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from leadline.inference.rescore.item import Item
+
+SOME_FAILED, WRONG_USE, CEILING, STUCK, INTERRUPTED = 1, 2, 3, 4, 130
+"""Exit codes."""
+
+
+@click.command(short_help="Screen a whole archive into a ledger.")
+@click.argument("sources", metavar="SOURCE", nargs=-1, required=True)
+@click.option(
+    "--ledger", "ledger_place", metavar="LEDGER", required=True, help="A file, or postgresql://user@host/database."
+)
+@click.option("--manifest", metavar="FILE", help="Declared goods: CSV or Parquet with path, hs_code, description.")
+@click.option("--model", metavar="FILE", type=click.Path(path_type=Path), help="A model in place of the released ones.")
+@click.option("--shadow", is_flag=True, help="Record as a candidate's verdicts, apart from the operational ones.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option("--address", metavar="HOST:PORT", help="Ray cluster to use; without it, one on this machine.")
+@click.option("--workers", metavar="N", type=click.IntRange(1, 4096), help="Worker processes; measured without it.")
+@click.option("--limit-failures", metavar="P", default="50%", show_default=True, help="Stop above 5% or 100 failures.")
+@click.option("--retry-failed", is_flag=True, help="Try again what failed in an earlier run.")
+@click.option("--threshold", metavar="SCORE", type=click.FloatRange(0, 1), help="Least score that alarms.")
+@click.option("--false-alarm-rate", metavar="RATE", type=click.FloatRange(0, 1), help="The model's threshold for it.")
+@click.option("--provider", metavar="NAME", help="ONNX Runtime provider, such as cuda; without it: cpu.")
+@click.option("--scanner", type=click.Choice(["parcel", "container"]), help="For files that do not say it.")
+@click.option("--pseudocolour", is_flag=True, help="Read 8-bit pictures as a vendor's pseudo-colour.")
+@click.option("--quiet", is_flag=True, help="No progress and no summary.")
+@click.pass_context
+def rescore(
+    ctx: click.Context,
+    sources: tuple[str, ...],
+    ledger_place: str,
+    manifest: str | None,
+    model: Path | None,
+    shadow: bool,
+    engine: str,
+    address: str | None,
+    workers: int | None,
+    limit_failures: str,
+    retry_failed: bool,
+    threshold: float | None,
+    false_alarm_rate: float | None,
+    provider: str | None,
+    scanner: str | None,
+    pseudocolour: bool,
+    quiet: bool,
+) -> None:
+    """Screen a whole archive; every verdict and every failure becomes a row of a ledger.
+
+    SOURCE is a folder, a tar or zip archive, a list (.txt), a manifest (.csv, .parquet), or a URL such as
+    s3://bucket/prefix. Run the same command again after any interruption: it goes on where it was.
+
+    \b
+    Examples:
+      leadline rescore archive/ --ledger cargo.ledger
+      leadline rescore s3://scans/2026 --ledger postgresql://customs@db/cargo --manifest goods.parquet
+      leadline rescore archive/ --ledger cargo.ledger --model candidate.onnx --shadow
+
+    Exit code: 0 all were screened, 1 some could not be, 2 wrong use, 3 too many failures, 4 stopped by the
+    ledger, its disk or the workers, 130 interrupted.
+    """
+    if threshold is not None and false_alarm_rate is not None:
+        raise click.UsageError("--threshold and --false-alarm-rate exclude each other; give one of them")
+    if address is not None and engine != "ray":
+        raise click.UsageError("--address: is for --engine ray; add that, or leave it out")
+    from leadline.inference.rescore.pipeline import Ceiling
+
+    try:
+        ceiling = Ceiling.parse(limit_failures)
+    except ValueError as error:
+        raise click.UsageError(
+            f"--limit-failures {limit_failures}: is neither like 5% nor like 100 ({error})"
+        ) from None
+    # Only now, so that --help and mistakes in the options answer at once.
+    from leadline.datasets.scan import LeadlineError
+    from leadline.inference.engine import CPU, Engine, resolve_provider
+    from leadline.inference.ledger import Ledger
+    from leadline.inference.rescore import sources as places
+    from leadline.inference.rescore.item import Job, job_identity
+    from leadline.inference.rescore.lists import Manifest
+    from leadline.inference.rescore.pipeline import Run, TooManyFailures
+    from leadline.inference.rescore.progress import Progress
+    from leadline.inference.screening import Settings
+
+    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour)  # type: ignore[arg-type]
+    found = resolve_provider(provider)
+    if model is not None:
+        settings.threshold_of(
+            Engine(model, None, 1).model_for(None)
+        )  # what is wrong with it shows before anything else
+    kind: Any = "shadow" if shadow else "verdict"
+    job = Job(settings, model, None if found == CPU else found, kind, job_identity(settings, model, kind), _name())
+    interruption = _Interruption()
+    with ExitStack() as stack:
+        declared = stack.enter_context(Manifest(manifest)) if manifest else None
+        ledger = stack.enter_context(Ledger.open(ledger_place))
+        run = Run(ledger, job, ceiling, retry_failed, lambda text: progress.say(text), interruption.asked)
+        progress = Progress(run.tally, lambda: _sum(places.estimate(s) for s in sources), quiet)
+        items: Iterator[Item] = (i for s in sources for i in places.items(s, pseudocolour=pseudocolour))
+        code = 0
+        with progress, interruption:
+            try:
+                for _ in _work(stack, run, places.declare(items, declared), engine, address, workers, progress):
+                    progress.step()
+            except KeyboardInterrupt:
+                code = INTERRUPTED
+            except TooManyFailures as error:
+                code = _told(error, CEILING)
+            except LeadlineError as error:
+                if not run.tally.done:
+                    raise
+                code = _told(f"{error}\nwhat was recorded is safe; the same command goes on from here", STUCK)
+        if not quiet:
+            click.echo(progress.summary(), err=True)
+        if code in (0, INTERRUPTED) and interruption.asked():
+            click.echo("interrupted; what was screened is recorded, the same command goes on from here", err=True)
+            code = INTERRUPTED
+        failed = run.tally.failed + run.tally.known_failed
+        if failed and not quiet:
+            for reason in run.tally.last_errors:
+                progress.say(f"failed: {reason}")
+        if not code and not run.tally.done:
+            raise click.UsageError(f"{', '.join(sources)}: no scans in there")
+    ctx.exit(code or (SOME_FAILED if failed else 0))
+
+
+def _work(
+    stack: ExitStack, run: Any, items: Any, engine: str, address: str | None, workers: int | None, progress: Any
+) -> Any:
+    """Start the engine, and run."""
+    from itertools import chain, islice
+
+    from leadline.inference.rescore import tune
+    from leadline.inference.rescore.pool import Pool
+
+    if engine == "ray":
+        from leadline.inference.rescore.cluster import Cluster
+
+        cluster = Cluster(run.job, address, workers, run.stopping)
+        stack.callback(cluster.close)
+        yield from run.go(items, cluster)
+        return
+    fresh = run.fresh(items)
+    sample = list(islice(fresh, tune.SAMPLE))
+    plan = tune.choose(run.job, sample, workers)
+    if plan.rates:
+        progress.say(f"measured: {plan}")
+    run.job = tune.apply(run.job, plan)
+    pool = Pool(run.job, min(plan.workers, max(len(sample), 1)), run.stopping)
+    stack.callback(pool.close)
+    yield from run.go_on(chain(sample, fresh), pool)
+
+
+def _sum(counts: Iterator[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(n for n in known if n is not None)
+
+
+def _told(error: object, code: int) -> int:
+    from leadline.inference.ledger.events import plain
+
+    click.echo("\n".join(plain(line, 2000) for line in f"Error: {error}".splitlines()), err=True)
+    return code
+
+
+def _name() -> str:
+    return secrets.token_hex(8)
+
+
+class _Interruption:
+    """Ctrl-C (and SIGTERM): the first asks the run to end well, the second ends it."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def asked(self) -> bool:
+        return self._asked
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+        click.echo("ending after the scans under way; press Ctrl-C again to end at once", err=True)

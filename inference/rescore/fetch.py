@@ -1,0 +1,200 @@
+"""From an item to its scan: bytes out of folders, archives and object stores, decoded by the ordinary readers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import time
+import zipfile
+from collections import OrderedDict
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from leadline.datasets.formats import read_scan
+from leadline.datasets.formats.decoded import LARGEST_FILE
+from leadline.datasets.formats.files import pair_of
+from leadline.datasets.formats.picture import PNG_MAGIC, png_bits
+from leadline.datasets.scan import LeadlineError, Scan, ScanError
+from leadline.inference.rescore.item import Item, Part
+from leadline.inference.screening import Settings
+
+TRIES, PAUSE_S = 3, 0.5
+"""An object that cannot be fetched is asked for so often, with a pause that doubles."""
+
+
+class NoScan(Exception):
+    """An ordinary picture that has a scan's name."""
+
+
+class Unfit(LeadlineError):
+    """The worker itself cannot go on (its disk is full): no fault of the file."""
+
+
+def load(item: Item, settings: Settings) -> Scan:
+    """Read an item's scan; its `path` is the item's place, its declaration the item's.
+
+    Raises:
+        ScanError: it cannot be read.
+        NoScan: it is an ordinary picture.
+        Unfit: there is no room to unpack it.
+    """
+    if item.error is not None:
+        raise ScanError(item.place, item.error, "see whether it can be read again, then run again")
+    if item.path is not None:
+        scan = read_scan(item.path, scanner=settings.scanner, pseudocolour=settings.pseudocolour)
+        return replace(scan, path=item.place, declaration=item.declaration)
+    contents = [(part, fetch(part, item.place)) for part in item.parts]
+    if not settings.pseudocolour and any(_ordinary(data) for _, data in contents):
+        raise NoScan
+    with tempfile.TemporaryDirectory(prefix="leadline-") as folder:
+        files = [Path(folder, name) for name in _names(item.parts)]
+        try:
+            for file, (_, data) in zip(files, contents, strict=True):
+                file.write_bytes(data)
+        except OSError as error:
+            raise Unfit(f"{folder}: cannot be written ({error.strerror}); make room there, or set TMPDIR") from error
+        try:
+            scan = read_scan(files[0], scanner=settings.scanner, pseudocolour=settings.pseudocolour)
+        except ScanError as error:
+            raise ScanError(item.place, error.reason.replace(folder + os.sep, ""), error.remedy) from error
+    return replace(scan, path=item.place, declaration=item.declaration)
+
+
+def content_hash(item: Item) -> str:
+    """SHA-256 of an item's bytes as `read_scan` forms it, empty if they cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        if item.path is not None:
+            halves = pair_of(Path(item.path))
+            for path in halves if all(halves) else (Path(item.path),):
+                if not path or not path.is_file() or path.stat().st_size > LARGEST_FILE:
+                    return ""
+                digest.update(path.read_bytes())
+        elif not item.parts:
+            return ""
+        else:
+            for part in item.parts:
+                digest.update(fetch(part, item.place))
+    except (OSError, ValueError, LeadlineError):
+        return ""
+    return digest.hexdigest()
+
+
+def fetch(part: Part, place: str) -> bytes:
+    """The bytes of a part.
+
+    Raises:
+        ScanError: they cannot be had, or there are more of them than a scan has.
+    """
+    if part.how == "bytes":
+        return part.data
+    if part.size > LARGEST_FILE:
+        raise ScanError(place, f"has {part.size / 1e9:.1f} GB, more than a scan can have", "export one scan a file")
+    try:
+        match part.how:
+            case "slice":
+                with open_binary(part.container) as stream:
+                    stream.seek(part.offset)
+                    data = stream.read(part.size)
+            case "zip":
+                data = _from_zip(part)
+            case _:
+                data = _from_store(part)
+    except ScanError:
+        raise
+    except FileNotFoundError as error:
+        raise ScanError(place, "does not exist any more", "see who removes files during the run") from error
+    except Exception as error:  # zlib, zipfile and object stores each raise types of their own
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ScanError(place, f"cannot be read ({reason})", "check the archive or the connection") from error
+    if len(data) < part.size:
+        raise ScanError(place, "ends early", "copy the archive again")
+    return data
+
+
+def open_binary(place: str) -> BinaryIO:
+    """A file, local or behind a URL, open for reading.
+
+    Raises:
+        OSError: as `open` does.
+        LeadlineError: no fsspec, or it knows no such URL.
+    """
+    if "://" not in place:
+        return open(place, "rb")
+    fs, path = store(place)
+    opened: BinaryIO = fs.open(path, "rb")
+    return opened
+
+
+@lru_cache(maxsize=8)
+def _fsspec(scheme: str) -> Any:
+    try:
+        import fsspec
+
+        return fsspec.filesystem(scheme, skip_instance_cache=False, use_listings_cache=False)
+    except ImportError as error:
+        raise LeadlineError(
+            f"{scheme}://: needs a package that is not installed ({error}); pip install 'leadline[cluster]'"
+        ) from error
+    except ValueError as error:
+        raise LeadlineError(f"{scheme}://: {error}; give a folder, an archive, a list, or a URL like s3://") from error
+
+
+def store(url: str) -> tuple[Any, str]:
+    """fsspec's file system of a URL, and the path in it.
+
+    Raises:
+        LeadlineError: no fsspec, or it knows no such URL.
+    """
+    fs = _fsspec(url.partition("://")[0])
+    return fs, fs._strip_protocol(url)
+
+
+def _from_store(part: Part) -> bytes:
+    fs, path = store(part.container)
+    for attempt in range(TRIES - 1):
+        try:
+            data: bytes = fs.cat_file(path)
+            return data
+        except FileNotFoundError:
+            raise
+        except Exception:  # every store has its own kinds of hiccups
+            time.sleep(PAUSE_S * 2**attempt)
+    last: bytes = fs.cat_file(path)
+    return last
+
+
+_ZIPS: OrderedDict[str, zipfile.ZipFile] = OrderedDict()
+
+
+def _from_zip(part: Part) -> bytes:
+    """One member; the archive's directory is kept, for reading it costs more than a scan."""
+    archive = _ZIPS.pop(part.container, None) or zipfile.ZipFile(open_binary(part.container))
+    _ZIPS[part.container] = archive
+    while len(_ZIPS) > 2:
+        _ZIPS.popitem(last=False)[1].close()
+    with archive.open(archive.getinfo(part.name)) as stream:
+        data = stream.read(part.size + 1)  # a forged size must not fill the memory
+    if len(data) > part.size:
+        raise ValueError("holds more than its directory says")
+    return data
+
+
+def _ordinary(data: bytes) -> bool:
+    return data.startswith(PNG_MAGIC) and (png_bits(data[:132]) or 16) < 16
+
+
+def _names(parts: tuple[Part, ...]) -> list[str]:
+    """Names that are files of one folder on every system and keep what says which half of a pair each is."""
+    last = [PurePosixPath(part.name.replace("\\", "/")).name for part in parts]
+    if len(last) == 2:
+        return [f"scan{half}{_plain(PurePosixPath(n).suffix)}" for n, half in zip(last, ("_high", "_low"), strict=True)]
+    return [_plain(last[0]).lstrip(".")[-80:] or "scan"]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)

@@ -1,0 +1,231 @@
+"""The local engine: worker processes fed over pipes. One that dies takes no more than the file that killed it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from typing import Any
+
+from leadline.datasets.scan import LeadlineError
+from leadline.inference.rescore.item import Item, Job, Result
+
+CHUNK = 8
+"""Items that are sent to a worker at once."""
+
+QUEUED = 2
+"""Chunks that a worker has at most: one to work on, one to go on with."""
+
+WINDOW = 64
+"""Results of so many items a worker may wait for an earlier one: memory stays bounded, the order stays."""
+
+HANGS_S = 300.0
+"""A worker that gives no result for so long is taken for hung, and ended."""
+
+DEATHS = 3
+"""So many workers that die before their first result mean that none can work here."""
+
+
+@dataclass
+class _Process:
+    process: Any
+    pipe: Connection
+    sent: deque[tuple[int, Item]] = field(default_factory=deque)
+    alone: bool = False
+    useful: bool = False
+    since: float = 0.0
+
+
+class Pool:
+    """Runs a job over items in processes of its own.
+
+    Args:
+        job: what to do.
+        workers: processes.
+        stopping: asked again and again; once true, nothing new is begun, what is under way is finished.
+    """
+
+    def __init__(self, job: Job, workers: int, stopping: Callable[[], bool] = lambda: False) -> None:
+        self.job, self.stopping = job, stopping
+        self._context = multiprocessing.get_context("spawn")
+        self._processes: list[_Process] = []
+        self._deaths = 0
+        self.restarts = 0
+        try:
+            for _ in range(workers):
+                self._processes.append(self._start())
+        except BaseException:
+            self.close()
+            raise
+
+    def pids(self) -> list[int]:
+        """Process numbers of the workers."""
+        return [p.process.pid for p in self._processes]
+
+    def run(self, items: Iterator[Item]) -> Iterator[tuple[Item, Result]]:
+        """Screen items.
+
+        Yields:
+            Every item with its result, in the order of the items.
+
+        Raises:
+            LeadlineError: the job cannot be done here at all.
+        """
+        waiting: dict[int, tuple[Item, Result]] = {}
+        suspects: deque[tuple[int, Item]] = deque()
+        given = taken = 0
+        more = True
+        while True:
+            more = more and not self.stopping()
+            for one in self._processes:
+                if suspects:
+                    # Whatever killed a worker is among these: each is tried with nothing else beside it.
+                    if not one.sent:
+                        one.alone = True
+                        self._send(one, [suspects.popleft()])
+                    continue
+                while more and not one.alone and len(one.sent) <= (QUEUED - 1) * CHUNK:
+                    if given - taken >= WINDOW * len(self._processes):
+                        break
+                    chunk: list[tuple[int, Item]] = []
+                    while len(chunk) < CHUNK and (item := next(items, None)) is not None:
+                        chunk.append((given, item))
+                        given += 1
+                    if not chunk:
+                        more = False
+                        break
+                    self._send(one, chunk)
+            if not any(one.sent for one in self._processes) and not suspects:
+                return
+            for one in self._ready():
+                self._receive(one, waiting, suspects)
+            while taken in waiting:
+                yield waiting.pop(taken)
+                taken += 1
+
+    def close(self) -> None:
+        """End all workers."""
+        for one in self._processes:
+            one.pipe.close()
+        for one in self._processes:
+            one.process.join(2)
+            if one.process.is_alive():
+                one.process.kill()
+                one.process.join()
+            one.process.close()
+        self._processes.clear()
+
+    def _start(self) -> _Process:
+        here, there = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(there, self.job), daemon=True, name="leadline-worker")
+        process.start()
+        there.close()
+        return _Process(process, here, since=time.monotonic())
+
+    def _send(self, one: _Process, chunk: list[tuple[int, Item]]) -> None:
+        if not one.sent:
+            one.since = time.monotonic()
+        one.sent.extend(chunk)
+        with contextlib.suppress(OSError):  # it has died: its pipe is at its end, which `_receive` sees
+            one.pipe.send([item for _, item in chunk])
+
+    def _ready(self) -> list[_Process]:
+        pipes = {one.pipe: one for one in self._processes}
+        ready = [pipes[p] for p in wait(list(pipes), timeout=0.5) if isinstance(p, Connection)]
+        for one in self._processes:
+            if one not in ready and one.sent and time.monotonic() - one.since > HANGS_S:
+                one.process.kill()
+        return ready
+
+    def _receive(
+        self, one: _Process, waiting: dict[int, tuple[Item, Result]], suspects: deque[tuple[int, Item]]
+    ) -> None:
+        try:
+            message = one.pipe.recv()
+        except (EOFError, OSError):
+            self._bury(one, waiting, suspects)
+            return
+        if isinstance(message, str):
+            raise LeadlineError(message)
+        number, item = one.sent.popleft()
+        waiting[number] = (item, message)
+        one.since, one.useful, self._deaths = time.monotonic(), True, 0
+        if not one.sent:
+            one.alone = False
+
+    def _bury(self, one: _Process, waiting: dict[int, tuple[Item, Result]], suspects: deque[tuple[int, Item]]) -> None:
+        """Put a new worker in the place of one that died, and find out what killed it."""
+        one.pipe.close()
+        one.process.join()
+        how = one.process.exitcode
+        one.process.close()
+        if one.alone and one.sent:
+            from leadline.inference.rescore.worker import failed
+
+            number, item = one.sent.popleft()
+            error = f"{item.place}: ends the process that reads it ({_said(how)}); keep it apart and report it"
+            waiting[number] = (item, failed(self.job, item, error, {}))
+        elif one.sent:
+            suspects.extend(one.sent)
+        if not one.useful:
+            self._deaths += 1
+            if self._deaths > DEATHS + len(self._processes):
+                raise LeadlineError(
+                    f"rescore: workers end before they give a result ({_said(how)}); "
+                    "see whether memory is short, and whether `leadline screen` works"
+                )
+        self.restarts += 1
+        self._processes[self._processes.index(one)] = self._start()
+
+
+def _said(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"
+
+
+def _serve(pipe: Connection, job: Job) -> None:
+    """A worker process: ends when its pipe does, that is with the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    from leadline.inference.rescore.worker import Worker
+
+    inbox: SimpleQueue[list[Item]] = SimpleQueue()
+
+    def listen() -> None:
+        try:
+            while True:
+                inbox.put(pipe.recv())
+        except (EOFError, OSError):
+            os._exit(0)  # whatever is under way: nobody waits for it any more
+
+    threading.Thread(target=listen, daemon=True).start()
+
+    try:
+        worker = Worker(job)
+        while True:
+            # Chunk by chunk: `run` reads ahead within what it is given and never waits for what is not there.
+            for result in worker.run(_at_hand(inbox)):
+                pipe.send(result)
+    except LeadlineError as error:
+        pipe.send(str(error))
+    except OSError:
+        os._exit(0)
+
+
+def _at_hand(inbox: SimpleQueue[list[Item]]) -> Iterator[Item]:
+    """The next chunk, and every one after it that is there by then."""
+    yield from inbox.get()
+    while not inbox.empty():
+        yield from inbox.get()

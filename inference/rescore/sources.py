@@ -1,0 +1,205 @@
+"""Where scans come from: a folder, a list, a manifest, an archive, an object store; one item after the other.
+
+Nothing here holds the whole archive in memory: folders and stores are walked, lists streamed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from leadline.datasets.formats.files import SUFFIXES, is_scan, pair_of
+from leadline.datasets.scan import LeadlineError
+from leadline.inference.rescore import archives
+from leadline.inference.rescore.fetch import store
+from leadline.inference.rescore.item import Item, Part
+from leadline.inference.rescore.lists import Listed, Manifest, is_list, read_list
+
+LISTING = 50_000
+"""Names of a folder that are sorted together; a folder of more is taken in portions."""
+
+
+def items(source: str, *, pseudocolour: bool = False) -> Iterator[Item]:
+    """The scans of a source, in an order that is the same for the same source.
+
+    Args:
+        source: a folder, a scan, a tar or zip archive (perhaps by URL), a manifest (`.csv`, `.parquet`), a list
+            (`.txt`, a path or URL a line), or a URL of an object store, such as `s3://bucket/prefix`.
+        pseudocolour: take 8-bit pictures in folders too.
+
+    Raises:
+        LeadlineError: there is no such source, or it cannot be read at all.
+    """
+    remote = "://" in source
+    if is_list(source):
+        if not remote and not os.path.exists(source):
+            raise LeadlineError(f"{source}: does not exist; check the spelling of the source")
+        yield from _listed(read_list(source), Path(source).parent, pseudocolour)
+    elif archives.is_archive(source):
+        yield from archives.members(source)
+    elif remote:
+        yield from _objects(source)
+    elif os.path.isdir(source):
+        yield from _folder(Path(source), pseudocolour)
+    elif os.path.lexists(source):
+        yield file_item(Path(source))
+    else:
+        raise LeadlineError(f"{source}: does not exist; check the spelling of the source")
+
+
+def estimate(source: str) -> int | None:
+    """About how many scans a source has, `None` where only reading it would tell; a folder may be above the truth."""
+    try:
+        if is_list(source):
+            return sum(1 for _ in read_list(source))
+        if "://" in source or not os.path.isdir(source):
+            return archives.count(source)
+        return sum(
+            1 for _, _, names in os.walk(source) for n in names if not n.startswith(".") and _ending(n) in SUFFIXES
+        )
+    except (LeadlineError, OSError):
+        return None
+
+
+def declare(found: Iterable[Item], manifest: Manifest | None) -> Iterator[Item]:
+    """Items with what a manifest declares of them, where it does."""
+    for item in found:
+        line = manifest and manifest.find(item.place, item.path)
+        yield replace(item, declaration=line.declaration, taken=line.taken or item.taken) if line else item
+
+
+def file_item(path: Path) -> Item:
+    """The item of one file; that it has vanished shows when it is read."""
+    try:
+        status = path.stat()
+        stamp = f"{status.st_size}:{status.st_mtime_ns}"
+        other = next((half for half in pair_of(path) if half is not None and half != path), None)
+        if other is not None:
+            beside = other.stat()
+            stamp += f"+{beside.st_size}:{beside.st_mtime_ns}"
+    except (OSError, ValueError):
+        return Item(str(path), path=str(path))
+    return Item(str(path), stamp, str(path), taken=_date(status.st_mtime))
+
+
+def _listed(lines: Iterable[Listed], folder: Path, pseudocolour: bool) -> Iterator[Item]:
+    for line in lines:
+        if "://" in line.path:
+            fs, inside = store(line.path)
+            try:
+                found = fs.info(inside)
+            except Exception as error:  # each store has its own
+                item = Item(line.path, error=f"cannot be found ({' '.join(str(error).split())[:100]})")
+            else:
+                item = _object(line.path, found)
+        else:
+            beside = folder / line.path
+            path = beside if beside.exists() or not os.path.exists(line.path) else Path(line.path)
+            item = file_item(_first(path))
+        yield replace(item, declaration=line.declaration, taken=line.taken or item.taken)
+
+
+def _first(path: Path) -> Path:
+    return pair_of(path)[0] or path
+
+
+def _folder(top: Path, pseudocolour: bool) -> Iterator[Item]:
+    """Walk a folder. Links to folders elsewhere are followed once; those that lead back, never."""
+    real_top = os.path.realpath(top)
+    entered = [real_top]
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        deeper: list[Path] = []
+        try:
+            with os.scandir(folder) as entries:
+                while portion := sorted(islice(entries, LISTING), key=lambda e: e.name):
+                    for entry in portion:
+                        if entry.name.startswith("."):
+                            continue
+                        if entry.is_dir(follow_symlinks=True) if not _dangling(entry) else False:
+                            if not entry.is_symlink():
+                                deeper.append(Path(entry.path))
+                            elif (real := os.path.realpath(entry.path)) and not _inside(real, entered):
+                                entered.append(real)
+                                deeper.append(Path(entry.path))
+                        else:
+                            yield from _file(Path(entry.path), pseudocolour)
+        except OSError as error:
+            yield Item(str(folder), error=f"is a folder that cannot be read ({error.strerror or error})")
+        waiting += reversed(deeper)
+
+
+def _dangling(entry: os.DirEntry[str]) -> bool:
+    try:
+        entry.stat()
+    except OSError:  # vanished, or a link into nothing or into itself
+        return True
+    return False
+
+
+def _inside(real: str, entered: list[str]) -> bool:
+    """Whether a folder was entered already, will be, or holds one that was."""
+    path = Path(real)
+    return any(path.is_relative_to(e) or Path(e).is_relative_to(path) for e in entered)
+
+
+def _file(path: Path, pseudocolour: bool) -> Iterator[Item]:
+    high, low = pair_of(path)
+    if low == path and high is not None:  # comes with its other half
+        return
+    if is_scan(path, pseudocolour):
+        yield file_item(path)
+
+
+def _objects(url: str) -> Iterator[Item]:
+    fs, top = store(url)
+    scheme = url.partition("://")[0]
+    try:
+        if fs.isfile(top):
+            yield _object(url, fs.info(top))
+            return
+        if not fs.exists(top):
+            raise LeadlineError(f"{url}: does not exist; check bucket and prefix")
+        for _, folders, files in fs.walk(top, detail=True):
+            for name in [name for name in folders if name.startswith(".")]:
+                del folders[name]
+            halves: dict[str, Item] = {}
+            for name in sorted(files):
+                if name.startswith(".") or not name or _ending(name) not in SUFFIXES:
+                    continue
+                inside = files[name]["name"].lstrip("/") if scheme != "file" else files[name]["name"]
+                yield from archives.paired(_object(f"{scheme}://{inside}", files[name]), halves)
+            yield from halves.values()
+    except LeadlineError:
+        raise
+    except Exception as error:  # botocore, aiohttp and others raise types that share no base
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise LeadlineError(f"{url}: cannot be listed ({reason}); check address, rights and connection") from error
+
+
+def _object(url: str, found: dict) -> Item:
+    modified = found.get("LastModified") or found.get("last_modified") or found.get("mtime") or found.get("created")
+    tag = found.get("ETag") or found.get("etag") or modified or ""
+    size = int(found.get("size") or 0)
+    if isinstance(modified, int | float):
+        taken = _date(modified)
+    else:
+        taken = modified.date().isoformat() if isinstance(modified, datetime) else None
+    part = Part(PurePosixPath(url).name, url, "object", size=size)
+    return Item(url, f"{size}:{tag}"[:200] if tag else "", parts=(part,), taken=taken)
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _date(seconds: float) -> str | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (OverflowError, OSError, ValueError):
+        return None

@@ -1,0 +1,148 @@
+"""The worker: items in, results out. The same one runs in the local pool's processes and in a Ray cluster's actors."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any
+
+import cv2
+
+from leadline.datasets.scan import LeadlineError, Scan
+from leadline.inference.engine import Engine, Scores
+from leadline.inference.ledger.store import Seen
+from leadline.inference.quality import Quality
+from leadline.inference.rescore.fetch import NoScan, Unfit, content_hash, load
+from leadline.inference.rescore.item import Item, Job, Result, failure_event, verdict_event
+from leadline.inference.screening import measure
+from leadline.inference.verdict import verdict_of
+from leadline.models.contract import ModelError
+
+AHEAD = 2
+"""Scans that are read while one is scored."""
+
+READERS_REMOTE = 6
+"""Threads that fetch from an object store, whose answers take longer than decoding."""
+
+Loaded = tuple[Scan, Quality, float]
+
+
+class Worker:
+    """Screens items one after the other; while one is scored the next ones are read and decoded.
+
+    Args:
+        job: what to do.
+
+    Raises:
+        LeadlineError: the model or provider cannot be used.
+    """
+
+    def __init__(self, job: Job) -> None:
+        cv2.setNumThreads(1)  # one worker a core: more threads would only take turns
+        self.job = job
+        self.engine = Engine(job.model, job.provider, job.threads)
+        self.context = {"leadline": version("leadline"), "onnxruntime": version("onnxruntime"), "host": platform.node()}
+        self._pool = ThreadPoolExecutor(READERS_REMOTE, thread_name_prefix="leadline-read")
+
+    def run(self, items: Iterable[Item]) -> Iterator[Result]:
+        """Screen items.
+
+        Yields:
+            One result an item, in order. A bad item is a result.
+
+        Raises:
+            LeadlineError: nothing can be screened: the model is unusable, or no room is left to unpack.
+        """
+        rest = iter(items)
+        waiting: deque[tuple[Item, Future[Loaded]]] = deque()
+        batch: list[tuple[Item, Future[Loaded]]] = []
+        while True:
+            while len(waiting) < self._ahead(waiting) and (item := next(rest, None)) is not None:
+                waiting.append((item, self._pool.submit(self._load, item)))
+            if not waiting:
+                return
+            batch = [waiting.popleft() for _ in range(min(self.job.batch, len(waiting)))]
+            yield from self._screen(batch)
+
+    def close(self) -> None:
+        """End the reading threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _ahead(self, waiting: deque[tuple[Item, Future[Loaded]]]) -> int:
+        remote = bool(waiting) and any(part.how == "object" for part in waiting[0][0].parts)
+        return self.job.batch + (READERS_REMOTE if remote else AHEAD)
+
+    def _load(self, item: Item) -> Loaded:
+        started = time.perf_counter()
+        scan = load(item, self.job.settings)
+        return scan, measure(scan), 1000 * (time.perf_counter() - started)
+
+    def _screen(self, batch: list[tuple[Item, Future[Loaded]]]) -> Iterator[Result]:
+        results: list[Result | None] = []
+        loaded: list[tuple[int, Item, Loaded, float]] = []
+        for item, future in batch:
+            try:
+                found = future.result()
+                model = self.engine.model_for(found[0].scanner.kind, item.place)
+                loaded.append((len(results), item, found, self.job.settings.threshold_of(model)))
+                results.append(None)
+            except (ModelError, Unfit):
+                raise
+            except NoScan:
+                results.append(Result("skipped", seen=self._seen(item, "skipped")))
+            except Exception as error:  # one file must never end the run, whatever is wrong with it
+                results.append(self._failed(item, error))
+        started = time.perf_counter()
+        scores = self._scores([found[0] for _, _, found, _ in loaded])
+        shared_ms = 1000 * (time.perf_counter() - started) / max(len(loaded), 1)
+        for (index, item, (scan, quality, read_ms), threshold), scored in zip(loaded, scores, strict=True):
+            started = time.perf_counter()
+            try:
+                if isinstance(scored, Exception):
+                    raise scored
+                verdict = verdict_of(scan, scored, quality, threshold)
+                infer_ms = shared_ms + 1000 * (time.perf_counter() - started)
+                body = verdict.after(read_ms + infer_ms).as_dict()
+                scanner = {**vars(scan.scanner), "fidelity": scan.fidelity}
+                event = verdict_event(self.job, item, body, scanner, self.context)
+                seen = self._seen(item, "done")
+                results[index] = Result("done", verdict.verdict, event, seen, None, read_ms, infer_ms)
+            except ModelError:
+                raise
+            except Exception as error:
+                results[index] = self._failed(item, error)
+        for result in results:
+            if result is not None:
+                yield result
+
+    def _scores(self, scans: list[Scan]) -> list[Scores | Exception]:
+        """Scores of a batch; if it fails as a whole, of each scan by itself."""
+        try:
+            return list(self.engine.score_batch(scans))
+        except ModelError:
+            raise
+        except Exception as error:
+            if len(scans) == 1:
+                return [error]
+        return [one for scan in scans for one in self._scores([scan])]
+
+    def _failed(self, item: Item, error: Exception) -> Result:
+        if isinstance(error, LeadlineError):
+            said = str(error)
+        else:
+            said = f"{item.place}: cannot be screened ({type(error).__name__}: {error}); report it with the file"
+        return failed(self.job, item, said, self.context)
+
+    def _seen(self, item: Item, outcome: str) -> Seen | None:
+        return Seen(item.identity(), self.job.identity, item.stamp, outcome) if item.stamp else None
+
+
+def failed(job: Job, item: Item, error: str, context: dict[str, Any]) -> Result:
+    """The result of an item that could not be screened. Only one whose bytes can be read is remembered."""
+    subject = content_hash(item)
+    seen = Seen(item.identity(), job.identity, item.stamp, "failed") if subject and item.stamp else None
+    return Result("failed", "error", failure_event(job, item, error, subject, context), seen, error)
