@@ -54,7 +54,7 @@ class Quality:
         open_beam: level of the open beam, 1 for a well-normalised scan; NaN where no air is seen.
         dead_lines: rows and columns that read nothing from end to end.
         channels_swapped: whether the low energy comes through the goods better than the high.
-        dual: whether two energies were measured.
+        dual: whether two energies were measured (colours are an estimate, not a measurement).
         empty: whether the whole picture is open beam.
         opaque: bool (rows / CELL, columns / CELL), cells that nothing penetrates, dead lines left out.
     """
@@ -96,7 +96,7 @@ def assess(scan: Scan) -> Quality:
     read there is scatter, not what came through.
     """
     high, low = scan.transmission
-    dual = scan.fidelity != "single" and not _same(high, low)
+    dual = scan.fidelity == "dual" and not _same(high, low)
     dead_rows, dead_columns = _dead(high)
     cell = max(1, min(CELL, min(scan.shape) // 8))
     h, l_ = _cells(high, cell), _cells(low, cell) if dual else None
