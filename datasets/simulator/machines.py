@@ -51,7 +51,7 @@ class Bands:
 
 CONTAINER = {
     # end point of the high channel, MV, and of the low one as a share of it
-    "high": Bands([(4.2, 5.2), (5.7, 6.4), (8.6, 10.0)], [(5.25, 5.65), (6.6, 8.4)]),
+    "high": Bands([(4.5, 5.0), (5.6, 6.5), (8.6, 9.6)], [(5.1, 5.5), (6.6, 8.4)]),
     "low_share": Bands([(0.57, 0.69), (0.73, 0.80)], [(0.695, 0.725), (0.52, 0.56)]),
     # beam filter beyond the table's, mm of steel and of lead, and the CdWO4 crystal, g/cm2
     "steel_mm": Bands([(0, 15)], [(18, 35)]),
@@ -69,7 +69,7 @@ CONTAINER = {
 
 PARCEL = {
     # tube voltage, kV; low voltage as a share of it where the tube switches
-    "high": Bands([(100, 136), (150, 176), (190, 200)], [(138, 148), (178, 188)]),
+    "high": Bands([(120, 136), (150, 176), (190, 196)], [(138, 148), (178, 188)]),
     "low_share": Bands([(0.5, 0.56), (0.6, 0.66)], [(0.565, 0.595)]),
     # tube filters beyond the inherent 0.8 mm of aluminium, mm
     "aluminium_mm": Bands([(1, 3)], [(3.2, 5)]),
