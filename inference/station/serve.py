@@ -128,6 +128,7 @@ def _run(station: Station, host: str, port: int, certificate: Path | None, key: 
     """Listen until interrupted."""
     import errno
     import socket
+    from contextlib import suppress
 
     import uvicorn
 
@@ -159,7 +160,7 @@ def _run(station: Station, host: str, port: int, certificate: Path | None, key: 
     shown = f"[{host}]" if ":" in host else host
     waiting = f"; {station.waiting_at_start} scans were waiting" if station.waiting_at_start else ""
     click.echo(f"leadline station: {scheme}://{shown}:{listening.getsockname()[1]}/ (Ctrl-C ends it){waiting}")
-    with listening:
+    with listening, suppress(KeyboardInterrupt):  # uvicorn raises it again after its clean end
         Server(config).run(sockets=[listening])
 
 
