@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -130,6 +130,12 @@ class Engine:
                     raise ModelError(loaded.path, f"a model for {loaded.contract.scanner} scans", "reinstall leadline")
                 self._models[kind] = loaded
             return self._models[kind]
+
+    def identified(self, scan: Scan) -> Scan:
+        """The scan with its scanner's kind: the given model's, where neither file nor user said."""
+        if scan.scanner.kind is not None or self._given is None:
+            return scan
+        return replace(scan, scanner=replace(scan.scanner, kind=self._given.contract.scanner))
 
     def score(self, scan: Scan) -> Scores:
         """Score one scan.

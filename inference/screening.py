@@ -90,6 +90,7 @@ def judge(
         LeadlineError: the scan cannot be judged, or there is no such threshold.
     """
     started = time.perf_counter()
+    scan = engine.identified(scan)
     threshold = settings.threshold_of(engine.model_for(scan.scanner.kind, scan.path))
     quality = quality or measure(scan)
     scores = engine.score(scan)
@@ -124,7 +125,7 @@ def screen_files(
     try:
         while True:
             while len(waiting) <= READ_AHEAD and (path := next(rest, None)) is not None:
-                waiting.append((path, pool.submit(_read, path, settings, declaration_of)))
+                waiting.append((path, pool.submit(_read, engine, path, settings, declaration_of)))
             if not waiting:
                 return
             path, future = waiting.popleft()
@@ -141,10 +142,12 @@ class _Read(NamedTuple):
     elapsed_ms: float
 
 
-def _read(path: Path, settings: Settings, declaration_of: Callable[[Path], Declaration | None] | None) -> _Read:
+def _read(
+    engine: Engine, path: Path, settings: Settings, declaration_of: Callable[[Path], Declaration | None] | None
+) -> _Read:
     """Read a scan, set its declaration, and measure its quality."""
     started = time.perf_counter()
-    scan = read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour)
+    scan = engine.identified(read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour))
     if declaration_of is not None:
         scan = scan.declared(declaration_of(path))
     return _Read(scan, measure(scan), 1000 * (time.perf_counter() - started))

@@ -95,7 +95,11 @@ class TestWhichModel:
             Engine(threads=1).score(_kindless(picture()))
 
     def test_a_given_model_takes_scans_of_unknown_kind(self, engine: Engine, picture: Picture) -> None:
-        assert engine.score(_kindless(picture())).model.contract.scanner == "parcel"
+        scan = _kindless(picture())
+        assert engine.score(scan).model.contract.scanner == "parcel"
+        assert engine.identified(scan).scanner.kind == "parcel"
+        assert Engine(threads=1).identified(scan) is scan
+        assert engine.identified(picture("container")).scanner.kind == "container"
 
     def test_but_not_of_the_other_kind(self, engine: Engine, picture: Picture) -> None:
         with pytest.raises(LeadlineError, match=r"a container scan, but .*parcel\.onnx is a model for parcel scans"):
