@@ -22,6 +22,9 @@ COMMANDS: dict[str, Entry] = {
     "serve": Entry("leadline.inference.station.serve:serve", "Run the operator station.", "station"),
     "user": Entry("leadline.inference.station.users:user", "Add and remove the station's users.", "station"),
     "rescore": Entry("leadline.inference.rescore.commands:rescore", "Screen a whole archive into a ledger.", "cluster"),
+    "compare-ledgers": Entry(
+        "leadline.inference.rescore.compare_command:compare_ledgers", "Tell what changed between two models.", "cluster"
+    ),
     "ledger": Entry("leadline.inference.ledger.commands:ledger", "Check a ledger, or write it out.", "cluster"),
     "train": Entry("leadline.training.commands:train", "Fit a model on simulated scans.", "train"),
     "export": Entry("leadline.training.commands:export", "Write a fitted model as one ONNX file.", "train"),

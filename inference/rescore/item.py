@@ -174,5 +174,5 @@ def failure_event(job: Job, item: Item, error: str, subject: str, context: Mappi
     """
     body = {"path": item.place, "error": error, "declared": declared(item.declaration), "taken": item.taken}
     body |= {"profile": job.profile(), "for": job.kind}
-    key = key_of("failure", subject or item.place, job.identity, declared(item.declaration))
+    key = key_of("failure", subject, item.place, job.identity, declared(item.declaration))
     return Event("failure", body, subject, "", "leadline rescore", key, {**context, "run": job.run})

@@ -8,9 +8,10 @@ import os
 import signal
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any
@@ -29,6 +30,9 @@ WINDOW = 64
 
 HANGS_S = 300.0
 """A worker that gives no result for so long is taken for hung, and ended."""
+
+CHANCES = 2
+"""A file that has ended so many processes by itself is at fault; the first time, memory may have been short."""
 
 DEATHS = 3
 """So many workers that die before their first result mean that none can work here."""
@@ -58,6 +62,7 @@ class Pool:
         self._context = multiprocessing.get_context("spawn")
         self._processes: list[_Process] = []
         self._deaths = 0
+        self._fatal: Counter[int] = Counter()
         self.restarts = 0
         try:
             for _ in range(workers):
@@ -85,24 +90,20 @@ class Pool:
         more = True
         while True:
             more = more and not self.stopping()
+            # Whatever killed a worker is among the suspects: each is tried with nothing else beside it.
             for one in self._processes:
-                if suspects:
-                    # Whatever killed a worker is among these: each is tried with nothing else beside it.
-                    if not one.sent:
-                        one.alone = True
-                        self._send(one, [suspects.popleft()])
-                    continue
-                while more and not one.alone and len(one.sent) <= (QUEUED - 1) * CHUNK:
-                    if given - taken >= WINDOW * len(self._processes):
-                        break
-                    chunk: list[tuple[int, Item]] = []
-                    while len(chunk) < CHUNK and (item := next(items, None)) is not None:
-                        chunk.append((given, item))
-                        given += 1
-                    if not chunk:
-                        more = False
-                        break
-                    self._send(one, chunk)
+                if suspects and not one.sent:
+                    one.alone = True
+                    self._send(one, [suspects.popleft()])
+            for depth in range(0 if suspects else QUEUED):  # in turn: no worker gets two chunks before each has one
+                for one in self._processes:
+                    if one.alone or len(one.sent) > depth * CHUNK or given - taken >= WINDOW * len(self._processes):
+                        continue
+                    chunk = list(enumerate(islice(items, CHUNK if more else 0), given))
+                    given += len(chunk)
+                    more = more and bool(chunk)
+                    if chunk:
+                        self._send(one, chunk)
             if not any(one.sent for one in self._processes) and not suspects:
                 return
             for one in self._ready():
@@ -171,8 +172,13 @@ class Pool:
             from leadline.inference.rescore.worker import failed
 
             number, item = one.sent.popleft()
-            error = f"{item.place}: ends the process that reads it ({_said(how)}); keep it apart and report it"
-            waiting[number] = (item, failed(self.job, item, error, {}))
+            self._fatal[number] += 1
+            if self._fatal[number] < CHANCES:
+                suspects.appendleft((number, item))
+            else:
+                del self._fatal[number]
+                error = f"{item.place}: ends the process that reads it ({_said(how)}); keep it apart and report it"
+                waiting[number] = (item, failed(self.job, item, error, {}))
         elif one.sent:
             suspects.extend(one.sent)
         if not one.useful:
