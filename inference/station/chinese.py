@@ -38,12 +38,12 @@ PHRASES = [
 ]
 
 SENTENCES = [
-    (r"Undeclared watch-list material is likely: score (\S+), threshold (\S+)\.",
-     "很可能含有未申报的监控物质：评分 {0}，阈值 {1}。"),
+    (r"Undeclared watch-list material is likely: score (\S+), threshold (\S+); (.+)\.",
+     "很可能含有未申报的监控物质：评分 {0}，阈值 {1}；{2}。"),
     (r"No sign of undeclared watch-list material: score (\S+), threshold (\S+)\.",
      "没有未申报监控物质的迹象：评分 {0}，阈值 {1}。"),
-    (r"A region(?: of (.+?))?(?:, ([^,]+),)? looks like (.+), probability (.+?); (.+)\.",
-     "一个{0}区域{1}看起来像{2}，概率 {3}；{4}。"),
+    (r"A region(?: of (.+?))?(?:, ([^,]+),)? looks like (.+), probability (.+)\.",
+     "一个{0}区域{1}看起来像{2}，概率 {3}。"),
     (r"(\d+) more places? looks? like watch-list material\.", "另有 {0} 处看起来像监控物质。"),
     (r"At megavolt energies antimony and lead have nearly the same energy ratio: shape, mass and declaration must tell "
      r"them apart\.", "在兆伏能量下，锑和铅的能量比几乎相同：只能靠形状、质量和申报来区分。"),
@@ -56,9 +56,9 @@ SENTENCES = [
      "钡、锡、锑的化合物在这些能量下看起来几乎相同。"),
     (r"Steel mixed with a heavier metal looks much the same at these energies\.",
      "混有较重金属的钢在这些能量下看起来几乎相同。"),
-    (r"Nothing penetrates (.+); (.+), which does not explain it\. What lies there was not seen\.",
+    (r"Nothing penetrates ([^;]+); (.+), which does not explain it\. What lies there was not seen\.",
      "射线无法穿透{0}；{1}，但这不能解释。那里有什么并未看到。"),
-    (r"Nothing penetrates (.+); (.+) that would explain it\. What lies there was not seen\.",
+    (r"Nothing penetrates ([^;]+); (.+) that would explain it\. What lies there was not seen\.",
      "射线无法穿透{0}；{1}，无从解释。那里有什么并未看到。"),
     (r"Nothing penetrates (.+), as (.+) may honestly do; it was not seen through\.",
      "射线无法穿透{0}；{1}本身可能如此，但未被看透。"),

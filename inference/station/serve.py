@@ -147,6 +147,7 @@ def _run(station: Station, host: str, port: int, certificate: Path | None, key: 
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(256)  # from now on nobody is turned away, though it takes a moment until they are served
     except OSError as error:
         listening.close()
         reason = "something else listens there" if error.errno == errno.EADDRINUSE else error.strerror

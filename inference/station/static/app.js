@@ -7,7 +7,7 @@ import { Queue } from "./queue.js";
 import { Viewer, readMaps } from "./viewer.js";
 import { language, setLanguage, t } from "./words.js";
 
-const state = { detail: null, person: null, view: "station", events: null, opening: 0 };
+const state = { detail: null, person: null, view: "station", events: null, opening: 0, otherHeat: false, live: null };
 const queue = new Queue((id) => open(id));
 let viewer = null;
 
@@ -100,7 +100,7 @@ async function listen() {
   state.events?.close();
   const events = new EventSource(`/api/events?after=${after}`);
   state.events = events;
-  const connected = (live) => { $("connection").textContent = t(live ? "connected" : "lost"); $("connection").classList.toggle("lost", !live); };
+  const connected = (live) => { state.live = live; $("connection").textContent = t(live ? "connected" : "lost"); $("connection").classList.toggle("lost", !live); };
   events.onopen = () => connected(true);
   events.onerror = () => {
     connected(false);
@@ -168,6 +168,7 @@ function speak(next) {
   $("language-button").lang = next === "zh" ? "en" : "zh-CN";
   prepareSearch();
   light(document.documentElement.dataset.theme);
+  if (state.live !== null) $("connection").textContent = t(state.live ? "connected" : "lost");
   if (state.person) $("person").textContent = state.person.login ? state.person.name : t(state.person.name);
   queue.render();
   if (state.detail) panel();
@@ -192,6 +193,11 @@ function toggle(name) {
 }
 
 function mode(number) {
+  const coloured = number >= 2;
+  if (coloured !== viewer.options.mode >= 2) { // a heat map over colours hides them: each keeps its own setting
+    [state.otherHeat, viewer.options.heat] = [viewer.options.heat, state.otherHeat];
+    $("heat").setAttribute("aria-pressed", String(viewer.options.heat));
+  }
   viewer.set("mode", number);
   for (const button of document.querySelectorAll("[data-mode]")) {
     const on = Number(button.dataset.mode) === number;
@@ -206,7 +212,7 @@ function told(kind, what) {
   $("level").value = viewer.span.level;
   $("window").setAttribute("aria-valuetext", viewer.span.width.toFixed(2));
   $("level").setAttribute("aria-valuetext", viewer.span.level.toFixed(2));
-  $("zoom-one").textContent = `${Math.round(100 * viewer.place.zoom)} %`;
+  $("zoom-one").textContent = viewer.data ? `${Math.round(100 * viewer.place.zoom)} %` : "1:1";
   const { mode: shown } = viewer.options, legend = $("legend"), key = `${shown}${language()}${viewer.data?.maps?.heaviest}${Boolean(viewer.data)}`;
   if (legend.dataset.key === key) return;
   legend.dataset.key = key;

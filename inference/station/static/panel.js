@@ -38,7 +38,7 @@ export function showVerdict(detail) {
 function gauge(score, threshold) {
   const x = (v) => 4 + 292 * v, colour = score >= threshold ? "var(--inspect)" : "var(--clear)";
   return el("div", { class: "gauge", role: "img", "aria-label": `${t("score")} ${score.toFixed(3)}, ${t("threshold")} ${threshold.toFixed(3)}` },
-    el("svg", { viewBox: "0 0 300 34", preserveAspectRatio: "none" },
+    el("svg", { viewBox: "0 0 300 20", preserveAspectRatio: "none" },
       el("rect", { x: 4, y: 4, width: 292, height: 10, rx: 5, fill: "var(--raised)" }),
       el("rect", { x: 4, y: 4, width: Math.max(3, 292 * score), height: 10, rx: 5, fill: colour }),
       el("path", { d: `M${x(threshold)} 0v18`, stroke: "var(--ink)", "stroke-width": 2 })),

@@ -48,9 +48,9 @@ export class Queue {
     const word = scan.verdict ?? scan.state, goods = scan.description ?? (scan.hs_code ? `HS ${scan.hs_code}` : t("nothing_declared"));
     const item = el("li", {}, el("button", { type: "button", class: `card${scan.fresh ? " new" : ""}`, "data-scan": scan.id, "data-state": word,
       "aria-current": String(scan.id === this.current), onclick: () => this.open(scan.id) },
-    lamp(scan.verdict), el("span", { class: "what" }, `${t(word)} · ${scan.container ?? scan.name}`),
+    lamp(scan.verdict), el("span", { class: "what" }, scan.container ?? scan.name),
     el("span", { class: "score" }, scan.score === null ? "" : scan.score.toFixed(2)),
-    el("span", { class: "goods" }, goods), el("span", { class: "time" })));
+    el("span", { class: "goods" }, el("b", { class: `is-${scan.verdict ?? "none"}` }, t(word)), ` · ${goods}`), el("span", { class: "time" })));
     scan.fresh = false;
     this.cards.set(scan.id, { key, item });
     return item;

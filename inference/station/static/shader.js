@@ -15,7 +15,7 @@ uniform sampler2D evidence;   // strongest evidence for a watched family
 uniform sampler2D areal;      // g/cm2: goods, watch-list material
 uniform vec2 view, size, cells, range;
 uniform vec3 place;           // scan coordinates of the upper left corner, screen pixels a scan pixel
-uniform float scale, width, level, edges, inverse, heat, heaviest, opaque;
+uniform float scale, width, level, edges, inverse, heat, heaviest, opaque, thin;
 uniform int mode;
 out vec4 colour;
 
@@ -72,7 +72,7 @@ void main() {
     vec2 s = texture(smoothed, p / size).rg;
     float high = weakening(s.r), ratio = (weakening(s.g) / max(high, 0.02) - range.x) / (range.y - range.x);
     vec3 hue = ramp(ratio, vec3(.90, .46, .12), vec3(.66, .76, .12), vec3(.12, .72, .42), vec3(.13, .47, .87), vec3(.29, .23, .88));
-    shown = mix(vec3(grey), hue * (0.25 + 0.95 * grey), clamp((high - 0.03) / 0.12, 0.0, 1.0));
+    shown = mix(vec3(grey), hue * (0.25 + 0.95 * grey), clamp((high - thin) / (4.0 * thin), 0.0, 1.0));
   } else if (mode == 3) {
     float g = texture(areal, p / cells).r / heaviest;
     vec3 hue = ramp(sqrt(clamp(g, 0.0, 1.0)), vec3(.27, .0, .33), vec3(.23, .32, .55), vec3(.13, .57, .55), vec3(.37, .79, .38), vec3(.99, .91, .14));

@@ -4,10 +4,11 @@ import { FRAGMENT, VERTEX } from "./shader.js";
 import { t } from "./words.js";
 
 const RATIO = { parcel: [1.15, 2.3], container: [1.0, 1.16] };
+const THIN = { parcel: 0.03, container: 0.09 }; // attenuation below which the ratio is noise and stays grey
 const OPAQUE = { parcel: 5e-4, container: 2e-4 };
 const COLOURS = { antimony: "#ff9600", rare_earth_oxide: "#00c8f0", rare_earth_magnet: "#eb50eb" };
 const UNIFORMS = ["scan", "smoothed", "evidence", "areal", "view", "size", "cells", "range", "place", "scale", "width", "level",
-  "edges", "inverse", "heat", "heaviest", "opaque", "mode"];
+  "edges", "inverse", "heat", "heaviest", "opaque", "thin", "mode"];
 
 export class Viewer {
   constructor(stage, picture, marks, told) {
@@ -176,6 +177,7 @@ export class Viewer {
       gl.uniform1f(this.at.heat, options.heat && maps ? 1 : 0);
       gl.uniform1f(this.at.heaviest, maps ? maps.heaviest : 1);
       gl.uniform1f(this.at.opaque, options.boxes && data.opaque ? OPAQUE[data.scanner] : 0);
+      gl.uniform1f(this.at.thin, THIN[data.scanner]);
       gl.uniform1i(this.at.mode, options.mode === 3 && !maps ? 0 : options.mode);
       gl.drawArrays(gl.TRIANGLES, 0, 3);
     }

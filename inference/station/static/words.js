@@ -7,7 +7,7 @@ const WORDS = {
   open_only: ["undecided only", "仅未决定"], drop: ["Drop scans here, or choose files", "将扫描文件拖到此处，或选择文件"],
   high: ["High", "高能"], low: ["Low", "低能"], ratio: ["Ratio", "能量比"], areal: ["Areal density", "面密度"],
   inverse: ["Inverse", "反相"], edge: ["Edges", "边缘"], heat: ["Heat map", "热图"], boxes: ["Boxes", "框"], ruler: ["Ruler", "标尺"],
-  one: ["1:1", "1:1"], reset: ["Reset", "复位"], zoom_in: ["Zoom in", "放大"], zoom_out: ["Zoom out", "缩小"],
+  one: ["Show pixel by pixel", "逐像素显示"], reset: ["Reset", "复位"], zoom_in: ["Zoom in", "放大"], zoom_out: ["Zoom out", "缩小"],
   window: ["Window", "窗宽"], level: ["Level", "窗位"], nothing: ["Nothing waits. Scans appear here as they arrive.", "没有待处理的扫描。扫描到达后会显示在此。"],
   scan: ["Scan", "扫描"], view: ["View", "视图"], picture: ["Picture", "图像"], verdict_panel: ["Verdict and decision", "判定与决定"],
   stage: ["Scan: drag for window and level, right or Shift drag to pan, wheel to zoom, arrow keys pan",
@@ -61,6 +61,7 @@ export function setLanguage(language) {
   document.documentElement.lang = index ? "zh-CN" : "en";
   localStorage.setItem("language", language);
   for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  for (const element of document.querySelectorAll("[data-h]")) element.title = t(element.dataset.h);
   for (const element of document.querySelectorAll("[data-a]")) element.setAttribute("aria-label", t(element.dataset.a));
 }
 

@@ -163,7 +163,12 @@ def page(browser: Any) -> Iterator[Any]:
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.on("console", lambda m: errors.append(m.text) if m.type == "error" and "status of 4" not in m.text else None)
     foreign: list[str] = []
-    opened.on("request", lambda r: None if re.match(r"(https?://(127\.0\.0\.1|localhost)|data:|blob:)", r.url) else foreign.append(r.url))
+    opened.on(
+        "request",
+        lambda r: (
+            None if re.match(r"(https?://(127\.0\.0\.1|localhost)|data:|blob:)", r.url) else foreign.append(r.url)
+        ),
+    )
     yield opened
     context.close()
     assert not errors
