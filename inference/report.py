@@ -140,29 +140,29 @@ def plain_line(result: Screened | Failed) -> str:
 
 
 def print_table(rows: list[tuple[Screened | Failed, Path | None]], console: Console) -> None:
-    """The table for people."""
+    """The table for people: verdict and score on the left; file, declaration and reasons on the right."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_lines=True, pad_edge=False, expand=False)
+    table = Table(show_lines=True, pad_edge=False, show_header=False)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("scan", overflow="fold", ratio=2)
-    table.add_column("why", overflow="fold", ratio=5)
+    table.add_column("scan", overflow="fold")
     for result, picture in rows:
         word = "error" if isinstance(result, Failed) else result.verdict.verdict
         sign, style = LOOKS[word]
-        lamp = Text(f"{sign} {word}", style)
+        lamp, text = Text(f"{sign} {word}", style), Text(str(result.path), "bold")
         if isinstance(result, Failed):
-            table.add_row(lamp, "", Text(str(result.path)), Text(result.error.removeprefix(f"{result.path}: ")))
+            error = result.error.removeprefix(str(result.path)).removeprefix(": ")
+            table.add_row(lamp, Text.assemble(text, "\n", error))
             continue
         v = result.verdict
-        why = Text("\n".join(v.reasons))
+        lamp = Text.assemble(lamp, (f"\nscore {v.score:.3f}", "dim"))
         if v.declared is not None:
-            why = Text(f"Declared: {describe(v.declared)}.\n", "dim") + why
+            text = Text.assemble(text, (f"\ndeclared: {describe(v.declared)}", "dim"))
+        text = Text.assemble(text, *(f"\n{reason}" for reason in v.reasons))
         if picture is not None:
-            why.append(f"\n{picture}", "dim")
-        table.add_row(lamp, f"{v.score:.3f}", Text(v.path), why)
+            text = Text.assemble(text, (f"\n{picture}", "dim"))
+        table.add_row(lamp, text)
     console.print(table)
 
 
