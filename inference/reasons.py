@@ -15,14 +15,21 @@ UNTOLD: dict[tuple[Kind, str], str] = {
         "must tell them apart."
     ),
     ("container", "rare_earth_oxide"): (
-        "Other heavy powders, such as barium and tin compounds, look much the same at these energies."
+        "Other heavy powders, such as barium and tin compounds, look much like rare-earth oxide at these energies."
     ),
-    ("container", "rare_earth_magnet"): "Here the energies can tell it from iron and steel only weakly.",
-    ("parcel", "antimony"): "Tin, silver and barium compounds look much the same at these energies.",
-    ("parcel", "rare_earth_oxide"): "Barium, tin and antimony compounds look much the same at these energies.",
-    ("parcel", "rare_earth_magnet"): "Steel mixed with a heavier metal looks much the same at these energies.",
+    ("container", "rare_earth_magnet"): "The energies tell rare-earth magnets from iron and steel only weakly here.",
+    ("parcel", "antimony"): "Tin, silver and barium compounds look much like antimony at these energies.",
+    ("parcel", "rare_earth_oxide"): (
+        "Barium, tin and antimony compounds look much like rare-earth oxide at these energies."
+    ),
+    ("parcel", "rare_earth_magnet"): (
+        "Steel mixed with a heavier metal looks much like rare-earth magnets at these energies."
+    ),
 }
 """What two energies cannot tell apart, by kind of scanner and family."""
+
+LONGEST_GOODS = 60
+"""A longer description is shortened in a sentence; the verdict has it whole beside its reasons."""
 
 MOST_PLACES = 3
 """So many places get a sentence of their own."""
@@ -189,11 +196,15 @@ def _known(declaration: Declaration | None) -> bool:
 
 
 def goods(declaration: Declaration | None) -> str:
+    """The declared goods in a few words, such as `“tile adhesive” (HS 381600)`."""
     if declaration is None or not _known(declaration):
         return "the goods"
-    if declaration.description and declaration.hs_code:
-        return f"“{declaration.description}” (HS {declaration.hs_code})"
-    return f"“{declaration.description}”" if declaration.description else f"HS {declaration.hs_code}"
+    words = " ".join((declaration.description or "").split())
+    if len(words) > LONGEST_GOODS:
+        words = words[: LONGEST_GOODS - 1].rstrip() + "…"
+    if words and declaration.hs_code:
+        return f"“{words}” (HS {declaration.hs_code})"
+    return f"“{words}”" if words else f"HS {declaration.hs_code}"
 
 
 def _sentence(text: str) -> str:

@@ -57,7 +57,7 @@ class Opaque:
 def find_regions(scores: Scores, scan: Scan, families: Sequence[str], always: bool = False) -> list[Region]:
     """Places of watch-list material, most probable first.
 
-    A region is a connected set of cells (gaps of one cell are closed) in which the evidence for one of
+    A region is a connected set of cells (gaps of one or two cells are closed) in which the evidence for one of
     the families reaches the model's `evidence_threshold`. It carries the family with the most evidence
     in it: one place, one family, even where neighbouring families compete cell by cell.
 

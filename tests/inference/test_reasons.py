@@ -51,6 +51,7 @@ def test_mass(mass: tuple[float, float], text: str) -> None:
         (Declaration(), "nothing is declared"),
         (Declaration("690721", None), "HS 690721 is declared"),
         (Declaration(None, "瓷砖"), "“瓷砖” is declared"),
+        (Declaration(None, "a\n b " + "c" * 99), "“a b " + "c" * 55 + "…” is declared"),
         (Declaration("690721", "tiles"), "“tiles” (HS 690721) is declared"),
     ],
 )

@@ -80,7 +80,7 @@ def test_only_the_families_asked_for(picture: Picture, answers: Answers) -> None
 
 
 def test_never_more_than_help(picture: Picture, answers: Answers) -> None:
-    places = tuple(("antimony", (x, y, x + 2, y + 2), 0.9) for x in range(0, 32, 4) for y in range(0, 24, 4))
+    places = tuple(("antimony", (x, y, x + 2, y + 2), 0.9) for x in range(0, 30, 5) for y in range(0, 22, 5))
     assert len(find_regions(answers(places=places), picture(), WATCHED)) == MOST_REGIONS
 
 
