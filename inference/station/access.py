@@ -154,8 +154,12 @@ def station_of(request: Request) -> Station:
     return found
 
 
-def person_of(request: Request) -> Person | None:
+def person_of(request: Request, counts: bool = True) -> Person | None:
     """Who is asking, `None` if nobody known.
+
+    Args:
+        request: with a token, a cookie or neither.
+        counts: whether this is use that keeps a session open.
 
     Raises:
         ApiError: 401 a token that is nobody's.
@@ -168,7 +172,7 @@ def person_of(request: Request) -> Person | None:
             raise ApiError(401, "unknown_token", "the token is nobody's", "make one with `leadline user token`")
         return person
     secret = request.cookies.get(cookie_name(station))
-    if secret and (person := station.accounts.by_session(secret)):
+    if secret and (person := station.accounts.by_session(secret, counts)):
         return person
     return None if station.options.login else LOCAL
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import threading
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -168,15 +169,15 @@ class Accounts:
         with self.store.writing() as db:
             db.execute("DELETE FROM sessions WHERE token = ?", (_digest(secret),))
 
-    def by_session(self, secret: str) -> Person | None:
-        """Whose session a cookie names; `None` if it ended."""
+    def by_session(self, secret: str, counts: bool = True) -> Person | None:
+        """Whose session a cookie names; `None` if it ended. `counts`: whether this is use that keeps it open."""
         now = time.time()
         row = self.store.one(
             "SELECT s.*, u.role FROM sessions s JOIN users u ON u.name = s.user WHERE s.token = ?", (_digest(secret),)
         )
         if row is None or row["used"] < now - IDLE_S or row["created"] < now - LONGEST_S:
             return None
-        if row["used"] < now - 30:  # not a write to the disk with every request
+        if counts and row["used"] < now - 30:  # not a write to the disk with every request
             with self.store.writing() as db:
                 db.execute("UPDATE sessions SET used = ? WHERE token = ?", (now, row["token"]))
         return Person(row["user"], row["role"], row["csrf"])
@@ -209,9 +210,13 @@ class Accounts:
         return _hasher().hash(password)
 
 
+_HASHING = threading.BoundedSemaphore(2)  # each hash takes 64 MiB: a flood of logins must not take them all
+
+
 def _matches(stored: str, password: str) -> bool:
     try:
-        return _hasher().verify(stored, password)
+        with _HASHING:
+            return _hasher().verify(stored, password)
     except (Argon2Error, InvalidHashError):
         return False
 

@@ -123,7 +123,7 @@ async def events(
                 try:
                     await asyncio.wait_for(woken.wait(), KEEP_ALIVE_S)
                 except TimeoutError:
-                    if station.options.login and await run_in_threadpool(person_of, request) is None:
+                    if station.options.login and await run_in_threadpool(person_of, request, False) is None:
                         yield "event: login\ndata: {}\n\n"
                         return
                     yield ": still here\n\n"

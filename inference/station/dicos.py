@@ -67,7 +67,10 @@ def report_of(case: Case) -> bytes:
     ds.OOITypeDescriptor = (row["description"] or "")[:10240]
     ds.ScanType = "OPERATIONAL"
     ds.TDRType = "OPERATOR" if decided else "MACHINE"
-    ds.ThreatDetectionAlgorithmAndVersion = [f"{model['name']} {model['version']}"[:64], model["sha256"]]
+    ds.ThreatDetectionAlgorithmAndVersion = [
+        f"{model['name']} {model['version']}"[:64],
+        f"sha256 {model['sha256'][:32]}",
+    ]
     ds.TotalProcessingTime = float(line["elapsed_ms"] or 0.0)
     final = decided or line["verdict"]
     ds.AlarmDecision = ALARM[final]

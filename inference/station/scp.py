@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import Verification, register_uid  # type: ignore[attr-defined]
 
 from leadline.datasets.scan import LeadlineError
 from leadline.inference.station.intake import Papers
@@ -18,9 +19,11 @@ from leadline.inference.station.service import Station
 
 log = logging.getLogger("leadline.station")
 
+DICOS = {
+    "1.2.840.10008.5.1.4.1.1.501.2.1": "DICOSDigitalXRayImageStorageForPresentation",
+    "1.2.840.10008.5.1.4.1.1.501.2.2": "DICOSDigitalXRayImageStorageForProcessing",
+}
 CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.501.2.1",  # DICOS Digital X-Ray, for presentation
-    "1.2.840.10008.5.1.4.1.1.501.2.2",  # DICOS Digital X-Ray, for processing
     "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, for presentation
     "1.2.840.10008.5.1.4.1.1.1.1.1",  # Digital X-Ray, for processing
     "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
@@ -57,7 +60,9 @@ class DicomService:
         entity.require_calling_aet = list(callers)
         entity.maximum_associations = 8
         entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = 30
-        for name in CLASSES:
+        for name, keyword in DICOS.items():  # pynetdicom knows only DICOM's own classes
+            register_uid(name, keyword, StorageServiceClass)
+        for name in (*DICOS, *CLASSES):
             entity.add_supported_context(name, list(SYNTAXES))
         entity.add_supported_context(Verification)
         try:
