@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from leadline.datasets.declarations import describe
+from leadline.inference.lettering import printable
 from leadline.inference.screening import Failed, Screened
 
 if TYPE_CHECKING:
@@ -118,6 +120,12 @@ class TableReport(Report):
         super().__init__(total, quiet)
         self._rows: list[tuple[Screened | Failed, Path | None]] = []
 
+    def __enter__(self) -> Self:
+        # A sign that the terminal's encoding lacks must not end the run.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
+        return super().__enter__()
+
     def show(self, result: Screened | Failed, picture: Path | None) -> None:
         if sys.stdout.isatty():
             self._rows.append((result, picture))
@@ -134,9 +142,9 @@ class TableReport(Report):
 def plain_line(result: Screened | Failed) -> str:
     """One scan in one line: verdict, score, path, reasons."""
     if isinstance(result, Failed):
-        return f"{'error':8} {'':5}  {result.error}"
+        return printable(f"{'error':8} {'':5}  {result.error}")
     v = result.verdict
-    return f"{v.verdict:8} {v.score:5.3f}  {v.path}: {' '.join(v.reasons)}"
+    return printable(f"{v.verdict:8} {v.score:5.3f}  {v.path}: {' '.join(v.reasons)}")
 
 
 def print_table(rows: list[tuple[Screened | Failed, Path | None]], console: Console) -> None:
@@ -150,18 +158,18 @@ def print_table(rows: list[tuple[Screened | Failed, Path | None]], console: Cons
     for result, picture in rows:
         word = "error" if isinstance(result, Failed) else result.verdict.verdict
         sign, style = LOOKS[word]
-        lamp, text = Text(f"{sign} {word}", style), Text(str(result.path), "bold")
+        lamp, text = Text(f"{sign} {word}", style), Text(printable(str(result.path)), "bold")
         if isinstance(result, Failed):
-            error = result.error.removeprefix(str(result.path)).removeprefix(": ")
+            error = printable(result.error.removeprefix(str(result.path)).removeprefix(": "))
             table.add_row(lamp, Text.assemble(text, "\n", error))
             continue
         v = result.verdict
         lamp = Text.assemble(lamp, (f"\nscore {v.score:.3f}", "dim"))
         if v.declared is not None:
-            text = Text.assemble(text, (f"\ndeclared: {describe(v.declared)}", "dim"))
-        text = Text.assemble(text, *(f"\n{reason}" for reason in v.reasons))
+            text = Text.assemble(text, ("\ndeclared: " + printable(describe(v.declared)), "dim"))
+        text = Text.assemble(text, *("\n" + printable(reason) for reason in v.reasons))
         if picture is not None:
-            text = Text.assemble(text, (f"\n{picture}", "dim"))
+            text = Text.assemble(text, ("\n" + printable(str(picture)), "dim"))
         table.add_row(lamp, text)
     console.print(table)
 

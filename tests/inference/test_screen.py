@@ -136,6 +136,20 @@ class TestJson:
         write_scan(picture(), tmp_path / name)
         done = screen(tmp_path, "--json", "--model", models["parcel"], "--overlays", tmp_path / "out")
         assert {Path(line["path"]).name for line in lines(done)} == {"瓷砖.tif", name}
+        code = "from leadline.inference.cli import main; main(prog_name='leadline')"
+        for encoding in ("utf-8", "ascii"):
+            environment = os.environ | {"PYTHONIOENCODING": encoding}
+            command = [sys.executable, "-c", code, "screen", tmp_path, "--model", models["parcel"]]
+            told = subprocess.run(command, capture_output=True, env=environment)
+            assert told.returncode == 0, told.stderr
+            assert told.stdout.count(b"clear") == 2
+
+    def test_names_cannot_write_on_the_terminal(self, tmp_path: Path) -> None:
+        path = tmp_path / "a\x1b[31mb\nclear 0.000.tif"
+        path.write_text("not a scan")
+        done = screen(path, "--scanner", "parcel")
+        assert "\x1b" not in done.output
+        assert len(done.stdout.splitlines()) == 1
 
 
 class TestForPeople:
