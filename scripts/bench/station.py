@@ -141,7 +141,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             write_scan(phantom(1000, 3000, 999), folder / "large.tif")
             pages[0].bring_to_front()
             pages[0].click(".card:has-text('large.tif')", timeout=60_000)
-            pages[0].wait_for_function("document.getElementById('verdict').innerText.includes('large')", timeout=60_000)
+            pages[0].wait_for_selector("#verdict .facts:has-text('large')", timeout=60_000)
             time.sleep(2)
             frames = pages[0].evaluate(FRAMES)
             browser.close()

@@ -160,7 +160,7 @@ def test_from_arrival_to_the_record(busy: tuple[Any, Path], page: Any, scan_file
     assert (kept["decision"], kept["result"], kept["result_family"]) == ("inspect", "found", "rare_earth_oxide")
     kinds = [r["kind"] for r in station.client.get(f"/api/scans/{scan['id']}/history").json()]
     assert kinds == ["verdict", "decision", "decision", "result"]
-    page.wait_for_function("document.querySelectorAll('#history li').length === 4")
+    page.wait_for_selector("#history li:nth-child(4)")
 
     # The record: a self-contained report in a page of its own.
     with page.context.expect_page() as waiting:
@@ -222,7 +222,7 @@ def test_the_keyboard_reaches_everything(station: Any, page: Any, scan_file: Sca
     page.wait_for_selector("#stage[data-scan]", timeout=SLOW)
     first = page.get_attribute("#stage", "data-scan")
     page.keyboard.press("j")
-    page.wait_for_function(f"document.getElementById('stage').dataset.scan !== '{first}'")
+    page.wait_for_selector(f"#stage:not([data-scan='{first}'])")
     page.keyboard.press("k")
     opened(page, first)
     page.keyboard.press("?")
