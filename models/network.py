@@ -70,6 +70,20 @@ class Raw(NamedTuple):
     embedding: Tensor
 
 
+class Summary(NamedTuple):
+    """What the scan-level heads see of a scan, without its declaration.
+
+    Attributes:
+        pooled: (N, 4, F) evidence of the whole scan, see `pool_evidence`.
+        amounts: (N, 2) mean of `log_areal`.
+        embedding: (N, D).
+    """
+
+    pooled: Tensor
+    amounts: Tensor
+    embedding: Tensor
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Shape of a network, and what it assumes of the scanner.
@@ -178,8 +192,8 @@ class Network(nn.Module):
         self.attention = nn.Conv2d(inner, 1, 1)
         self.describe = nn.Sequential(nn.Linear(2 * inner + fine, config.embedding), nn.Tanh())
         basis = 4 * families + 2 + config.embedding
-        self.family_head = _perceptron(basis, 64, families)
-        self.score_head = _perceptron(basis + 4 * len(self.watched) + families + 1, 64, 1)
+        self.family_head = _head(basis, families)
+        self.score_head = _head(basis + 5 * families + 1, 1)
         self.register_buffer("score_scale", torch.ones(()))
         self.register_buffer("score_bias", torch.zeros(()))
         self.register_buffer("family_scale", torch.ones(families))
@@ -206,6 +220,11 @@ class Network(nn.Module):
 
     def raw(self, transmission: Tensor, declared: Tensor, pooled: bool = False) -> Raw:
         """Logits; arguments as `forward`. `pooled`: the transmission has been through `pool_pixels`."""
+        evidence, log_areal, summary = self.look(transmission, pooled)
+        return Raw(*self.judge(summary, declared), evidence, log_areal, summary.embedding)
+
+    def look(self, transmission: Tensor, pooled: bool = False) -> tuple[Tensor, Tensor, Summary]:
+        """What does not depend on the declaration: evidence and (log) areal densities per cell, and the summary."""
         fine, levels = self._levels(transmission if pooled else pool_pixels(transmission, self.config))
         x = self.stem(fine)
         maps = []
@@ -222,7 +241,7 @@ class Network(nn.Module):
         log_areal = functional.softplus(self.density_head(cells).float())
         with torch.autocast(x.device.type, enabled=False):
             embedding = self._embedding(x.float(), cells.float())
-            return self._scan(evidence, log_areal, embedding, declared)
+            return evidence, log_areal, Summary(pool_evidence(evidence), log_areal.mean((2, 3)), embedding)
 
     def _levels(self, t: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Attenuations of the pooled pixels, and learned features of every stage's resolution.
@@ -245,16 +264,20 @@ class Network(nn.Module):
         attended = (deep.flatten(2) * weight).sum(2)
         return self.describe(torch.cat((deep.mean((2, 3)), attended, cells.mean((2, 3))), 1))
 
-    def _scan(self, evidence: Tensor, log_areal: Tensor, embedding: Tensor, declared: Tensor) -> Raw:
-        """Scan-level logits: what is there, and what of it nobody declared."""
-        pooled = pool_evidence(evidence)
-        basis = torch.cat((pooled.flatten(1), log_areal.mean((2, 3)), embedding), 1)
-        materials = pooled[:, -1] + self.family_head(basis)
-        expected = declared.to(basis.dtype) + torch.zeros_like(basis[:, :1])
-        unexpected = 1 - expected[:, : evidence.shape[1]].unsqueeze(1)
-        hidden = ((pooled + ABSENT) * unexpected)[:, :, self.watched]
-        score = self.score_head(torch.cat((basis, hidden.flatten(1), expected), 1))[:, 0]
-        return Raw(score, materials, evidence, log_areal, embedding)
+    def judge(self, summary: Summary, declared: Tensor) -> tuple[Tensor, Tensor]:
+        """Scan-level logits, score (N,) and materials (N, F): what is there, and what of it nobody declared.
+
+        The score sees all evidence once as it is and once without what the declaration leads one to expect:
+        a black tub is ordinary in a box of steel tools and odd in one of protein powder.
+        """
+        with torch.autocast(declared.device.type, enabled=False):
+            basis = torch.cat((summary.pooled.flatten(1), summary.amounts, summary.embedding), 1)
+            materials = summary.pooled[:, -1] + self.family_head(basis)
+            expected = declared.to(basis.dtype) + torch.zeros_like(basis[:, :1])
+            unexpected = 1 - expected[:, : summary.pooled.shape[2]].unsqueeze(1)
+            hidden = (summary.pooled + ABSENT) * unexpected
+            score = self.score_head(torch.cat((basis, hidden.flatten(1), expected), 1))[:, 0]
+            return score, materials
 
 
 def attenuation_features(t: Tensor, config: NetworkConfig) -> Tensor:
@@ -330,6 +353,11 @@ class _Stage(nn.Module):
 
 def _plain(inner: int, outer: int) -> Conv2dNormActivation:
     return Conv2dNormActivation(inner, outer, 1, activation_layer=None)
+
+
+def _head(inner: int, outer: int) -> nn.Sequential:
+    """A perceptron whose inputs are brought to one scale."""
+    return nn.Sequential(nn.BatchNorm1d(inner, affine=False), *_perceptron(inner, 64, outer))
 
 
 def _perceptron(inner: int, hidden: int, outer: int) -> nn.Sequential:

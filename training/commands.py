@@ -39,6 +39,7 @@ def _processes(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--reuse", type=click.FloatRange(1), help="How often each scan is fed, augmented anew.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of weights, scenes and augmentations.")
 @click.option("--learning-rate", type=float, help="Peak.")
+@click.option("--heads", type=click.IntRange(0), help="Scenes on which the scan-level heads are refitted at the end.")
 @click.option("--fp32", is_flag=True, help="Compute in float32 throughout.")
 @click.option("--tensorboard", is_flag=True, help="Also log for TensorBoard.")
 @click.option("--restart", is_flag=True, help="Begin anew, though OUT holds a fit to go on with.")
@@ -51,6 +52,7 @@ def train(
     scenes: int,
     cache: Path | None,
     seed: int,
+    heads: int | None,
     fp32: bool,
     tensorboard: bool,
     restart: bool,
@@ -58,10 +60,11 @@ def train(
 ) -> None:
     """Fit a network on simulated scans.
 
-    Goes on where it was stopped if OUT holds a fit. Ends with OUT/final.ckpt, which `leadline export` takes.
+    Goes on where it was stopped if OUT holds a fit. Ends with OUT/heads.ckpt, which `leadline export` takes.
     """
     from leadline.training.fit import describe, fit
-    from leadline.training.presets import fit_config
+    from leadline.training.heads import refit
+    from leadline.training.presets import PRESETS, fit_config
     from leadline.training.release import commit, machine
 
     config = fit_config(
@@ -82,6 +85,9 @@ def train(
     record = {"command": command, "commit": commit(), "machine": machine(), "settings": describe(config)}
     (out / "run.json").write_text(json.dumps(record, indent=1, default=str) + "\n", "utf-8")
     final = fit(config, resume=not restart, progress=sys.stderr.isatty())
+    head_scenes = PRESETS[preset].heads if heads is None else heads
+    if head_scenes:
+        final = refit(final, out / "heads.ckpt", scenes=head_scenes, processes=workers + config.threads)
     click.echo(f"{final}: fitted; next: leadline export {final} --out {kind}.onnx")
 
 

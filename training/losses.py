@@ -94,5 +94,10 @@ def pair_loss(score: Tensor, batch: Batch, margin: float) -> Tensor:
     honest = twin[threat]
     label, weight = batch["undeclared"], batch["weight"]
     counted = (label[threat] > label[honest]).float() * weight[threat] * weight[honest]
-    shortfall = functional.softplus(margin - (score[threat] - score[honest]))
-    return (shortfall * counted).sum() / counted.sum().clamp(min=1)
+    return pair_shortfall(score[threat] - score[honest], margin, counted)
+
+
+def pair_shortfall(ahead: Tensor, margin: float, weight: Tensor | None = None) -> Tensor:
+    """Mean softplus of how far `ahead` (threat minus twin, logits) falls short of the margin; 0 for no pairs."""
+    counted = torch.ones_like(ahead) if weight is None else weight
+    return (functional.softplus(margin - ahead) * counted).sum() / counted.sum().clamp(min=1)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from leadline.datasets.scan import Kind
-from leadline.datasets.simulator.simulate import Sample, Split, simulate
+from leadline.datasets.simulator.simulate import Sample, Split, simulate_pair
 from leadline.models import contract as contracts
 from leadline.models.network import NetworkConfig, Outputs, config_for, halve
 from leadline.training.baselines import Clues, clues
@@ -178,10 +178,8 @@ def _logit(p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _rows(index: int) -> list[Row]:
-    threat = simulate(_task.kind, _task.seed, index, threat=True, split=_task.split, measure=_task.physics)
-    if not threat.truth.is_threat:
-        return [_row(index, threat)]
-    return [_row(index, threat), _row(index, simulate(_task.kind, _task.seed, index, threat=False, split=_task.split))]
+    pair = simulate_pair(_task.kind, _task.seed, index, split=_task.split, measure=_task.physics)
+    return [_row(index, sample) for sample in pair]
 
 
 def _row(index: int, sample: Sample) -> Row:

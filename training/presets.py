@@ -23,6 +23,7 @@ class Preset:
         batch: scans a step.
         average: decay of the running mean of weights.
         calibration: scenes for the calibration.
+        heads: scenes on which the scan-level heads are refitted at the end.
     """
 
     minutes: float
@@ -33,13 +34,14 @@ class Preset:
     batch: int
     average: float
     calibration: int
+    heads: int
 
 
 PRESETS = {
     "quick": Preset(
-        1.0, 24, 50, {"widths": (16, 32, 32, 48), "blocks": (0, 1, 1, 1), "decoder": 32}, (0, 0), 8, 0.9, 60
+        1.0, 24, 50, {"widths": (16, 32, 32, 48), "blocks": (0, 1, 1, 1), "decoder": 32}, (0, 0), 8, 0.9, 60, 40
     ),
-    "release": Preset(35.0, 256, 250, {}, (0, 0), 16, 0.995, 1500),
+    "release": Preset(55.0, 128, 500, {}, (0, 0), 8, 0.998, 1500, 2500),
 }
 
 

@@ -169,9 +169,21 @@ def simulate(
         split: see `Split`.
         measure: also compute detectabilities.
     """
+    return _scan(build_scene(kind, seed, index, split), seed, index, threat, split, measure)
+
+
+def simulate_pair(
+    kind: Kind, seed: int, index: int, *, split: Split = "train", measure: bool = False
+) -> tuple[Sample, ...]:
+    """`simulate` with and without the threat, built once; one scan for a benign scene."""
     scene = build_scene(kind, seed, index, split)
-    rng = np.random.default_rng([seed, index, _STREAM_KIND[kind], _STREAM[split], 1])
-    machine = Machine.draw(kind, rng, machine_split(split), pixel_mm=scene.pixel_mm)
+    versions = (True, False) if scene.has_threat else (False,)
+    return tuple(_scan(scene, seed, index, threat, split, measure) for threat in versions)
+
+
+def _scan(scene: Scene, seed: int, index: int, threat: bool | None, split: Split, measure: bool) -> Sample:
+    rng = np.random.default_rng([seed, index, _STREAM_KIND[scene.kind], _STREAM[split], 1])
+    machine = Machine.draw(scene.kind, rng, machine_split(split), pixel_mm=scene.pixel_mm)
     drawn = bool(rng.random() < 0.5)
     return expose(
         scene, machine, rng, threat=drawn if threat is None else threat, declaration=scene.declaration, measure=measure

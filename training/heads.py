@@ -1,0 +1,185 @@
+"""Refit the scan-level heads of a fitted network: many scans, each under many declarations.
+
+What a declaration means for a scan (lead under "lead", a black tub under "protein powder") is learned from pairs of
+scan and declaration. The image costs nearly all of the computation and does not depend on the declaration, so the
+rest of the network looks at fresh scans once, and the two small heads are fitted on what it saw, over and over.
+"""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+from leadline.datasets.scan import Kind
+from leadline.datasets.simulator.simulate import Sample, simulate_pair
+from leadline.models.network import Network, Summary
+from leadline.training.fit import load_checkpoint, network_from
+from leadline.training.losses import pair_shortfall
+from leadline.training.targets import CellRule, cell_targets, declared_vector, example, redeclare
+
+HEADS_SEED = 7100
+"""Set of scenes, in the training split, on which heads are refitted: the fit of the network never saw them."""
+
+_HELD_BACK = 0.15  # share of the scenes that choose the epoch
+
+
+class Seen(NamedTuple):
+    """One scan as the heads see it, under `VERSIONS` declarations.
+
+    Attributes:
+        pooled, amounts, embedding: one row of `Summary`.
+        declared: (V, F + 1).
+        label: (V,) whether something is there that this declaration does not explain.
+        present: (F,) families that are there.
+        scene: number of the scene; twins share it.
+        threat: whether it is the threat version.
+    """
+
+    pooled: Tensor
+    amounts: Tensor
+    embedding: Tensor
+    declared: Tensor
+    label: Tensor
+    present: Tensor
+    scene: Tensor
+    threat: Tensor
+
+
+_network: Network
+_seed: int
+
+
+def look(checkpoint: Path, scenes: int, *, seed: int = HEADS_SEED, processes: int = 1) -> list[Seen]:
+    """Let a network look at the scans of `scenes` fresh scenes.
+
+    Args:
+        checkpoint: of the network.
+        scenes: how many; each honest and, where there is one, with its threat.
+        seed: of the set.
+        processes: that simulate and look; 1 = this one.
+    """
+    return list(_look(checkpoint, scenes, seed, processes))
+
+
+def _look(checkpoint: Path, scenes: int, seed: int, processes: int) -> Iterator[Seen]:
+    if processes <= 1:
+        _prepare(checkpoint, seed)
+        for index in range(scenes):
+            yield from _scene(index)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _prepare, (checkpoint, seed)) as pool:
+        for seen in pool.map(_scene, range(scenes), chunksize=4):
+            yield from seen
+
+
+def _prepare(checkpoint: Path, seed: int) -> None:
+    global _network, _seed
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    _network, _seed = network_from(load_checkpoint(checkpoint)), seed
+
+
+def _scene(index: int) -> list[Seen]:
+    kind: Kind = _network.config.kind
+    return [_seen(index, sample) for sample in simulate_pair(kind, _seed, index)]
+
+
+def _seen(index: int, sample: Sample) -> Seen:
+    config = _network.config
+    given = example(sample, config)
+    with torch.inference_mode():
+        _, _, summary = _network.look(torch.from_numpy(given.transmission)[None], pooled=True)
+    watched = [config.families.index(name) for name in config.watched]
+    cells, _ = cell_targets(torch.from_numpy(given.areal.astype(np.float32)), watched, CellRule.of(config.kind))
+    rng = np.random.default_rng(index)
+    # as declared; withheld; naming what is hidden
+    versions = [redeclare(given, rng, 0, 0), (declared_vector(None), bool(given.watched)), redeclare(given, rng, 0, 1)]
+    return Seen(
+        *(part[0].clone() for part in summary),
+        torch.from_numpy(np.stack([vector for vector, _ in versions])),
+        torch.tensor([float(label) for _, label in versions]),
+        ((cells == 1).sum((1, 2)) >= 2).float(),
+        torch.tensor(index),
+        torch.tensor(given.threat),
+    )
+
+
+def refit(checkpoint: Path, target: Path, *, scenes: int, processes: int = 1, epochs: int = 60) -> Path:
+    """Fit new heads for the network of a checkpoint and write it with them.
+
+    Args:
+        checkpoint: of `leadline train`.
+        target: checkpoint to write.
+        scenes: fresh scenes to fit on.
+        processes: that simulate.
+        epochs: at most; the best on scenes held back is kept.
+
+    Returns:
+        `target`.
+    """
+    made = load_checkpoint(checkpoint)
+    network = fit_heads(network_from(made), look(checkpoint, scenes, processes=processes), epochs)
+    made["state_dict"] = {f"network.{key}": value for key, value in network.state_dict().items()}
+    made["leadline"] |= {"head_scenes": scenes}
+    torch.save({key: made[key] for key in ("state_dict", "leadline", "global_step") if key in made}, target)
+    return target
+
+
+def fit_heads(network: Network, seen: list[Seen], epochs: int, *, seed: int = 0) -> Network:
+    """A copy of a network with heads fitted on what it has seen."""
+    torch.manual_seed(seed)
+    network = copy.deepcopy(network)
+    heads = torch.nn.ModuleList([network.score_head, network.family_head])
+    for module in heads.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    rows = Seen(*(torch.stack(part) for part in zip(*seen, strict=True)))
+    scenes = torch.unique(rows.scene)
+    held = torch.isin(rows.scene, scenes[-max(1, int(_HELD_BACK * len(scenes))) :])
+    batches = DataLoader(TensorDataset(*(part[~held] for part in rows)), batch_size=256, shuffle=True)
+    optimizer = torch.optim.AdamW(heads.parameters(), lr=2e-3, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max(epochs * len(batches), 2))
+    best, kept = float("inf"), copy.deepcopy(heads.state_dict())
+    for _ in range(epochs):
+        heads.train()
+        for batch in batches:
+            optimizer.zero_grad()
+            loss = _loss(network, Seen(*batch))
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        heads.eval()
+        with torch.inference_mode():
+            now = float(_loss(network, Seen(*(part[held] for part in rows))))
+        if now < best:
+            best, kept = now, copy.deepcopy(heads.state_dict())
+    heads.load_state_dict(kept)
+    return network.eval()
+
+
+def _loss(network: Network, rows: Seen) -> Tensor:
+    """As declared counts most; withheld and confessed declarations a little; twins should come apart."""
+    summary = Summary(rows.pooled, rows.amounts, rows.embedding)
+    total = torch.zeros(())
+    for version, weight in enumerate((0.8, 0.1, 0.1)):
+        score, materials = network.judge(summary, rows.declared[:, version])
+        total = total + weight * functional.binary_cross_entropy_with_logits(score, rows.label[:, version])
+        if version == 0:
+            total = total + 0.2 * functional.binary_cross_entropy_with_logits(materials, rows.present)
+            same = rows.scene[:, None] == rows.scene[None, :]
+            ranked = same & (rows.label[:, 0][:, None] > rows.label[:, 0][None, :])
+            threat, honest = torch.nonzero(ranked, as_tuple=True)
+            total = total + 0.1 * pair_shortfall(score[threat] - score[honest], margin=2.0)
+    return total
