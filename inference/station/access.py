@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -53,9 +54,13 @@ class Gate:
             return
         headers = Headers(scope=scope)
         method, status = scope["method"], 500
+        most = self.station.options.most_upload if _upload(scope) else SMALL_BODY
+        counting = _Counting(receive, most)
 
         async def sending(message: Message) -> None:
             nonlocal status
+            if counting.exceeded:  # whatever the application makes of the cut body, the answer is another
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = MutableHeaders(scope=message)
@@ -68,15 +73,14 @@ class Gate:
             await send(message)
 
         try:
-            most = self.station.options.most_upload if _upload(scope) else SMALL_BODY
             refusal = self._refusal(method, headers, most)
             if refusal is not None:
                 await answer(refusal)(scope, receive, sending)
                 return
-            counting = _Counting(receive, most)
-            try:
+            with suppress(_TooLarge):
                 await self.app(scope, counting, sending)
-            except _TooLarge:
+            if counting.exceeded:
+                counting.exceeded = False
                 await answer(_too_large(most))(scope, receive, sending)
         finally:
             self.station.metrics.answered(method, status)
@@ -111,13 +115,14 @@ class _Counting:
     """`receive` that stops a body which is larger than it may be, whatever its headers say."""
 
     def __init__(self, receive: Receive, most: int) -> None:
-        self._receive, self._left = receive, most
+        self._receive, self._left, self.exceeded = receive, most, False
 
     async def __call__(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
+                self.exceeded = True
                 raise _TooLarge
         return message
 

@@ -84,13 +84,15 @@ class Document:
             self._y += 4
 
     def picture(self, picture: Picture, caption: str) -> None:
-        """A picture over the whole width, or as high as half a page, with a caption."""
-        zoom = min((WIDE - 2 * MARGIN) / picture.shape[1], 0.5 * HIGH / picture.shape[0])
+        """A picture over the whole width, or as high as a third of a page, with a frame and a caption."""
+        zoom = min((WIDE - 2 * MARGIN) / picture.shape[1], 0.33 * HIGH / picture.shape[0])
         size = (round(picture.shape[1] * zoom), round(picture.shape[0] * zoom))
         self._room(size[1] + 60)
         self._y += 12
         small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
         self._pages[-1][self._y : self._y + size[1], MARGIN : MARGIN + size[0]] = small
+        corner = (MARGIN + size[0], self._y + size[1])
+        cv2.rectangle(self._pages[-1], (MARGIN - 1, self._y - 1), corner, LINE, 1)
         self._y += size[1] + 4
         self._write(caption, MARGIN, TEXT - 2, PLAIN, DIM)
         self._y += lettering.height(TEXT - 2) + 6

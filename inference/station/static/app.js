@@ -285,6 +285,13 @@ try {
 }
 for (const name of Object.keys(TOGGLES)) $(name).addEventListener("click", () => toggle(name));
 for (const button of document.querySelectorAll("[data-mode]")) button.addEventListener("click", () => mode(Number(button.dataset.mode)));
+document.querySelector("[role=radiogroup]").addEventListener("keydown", (event) => {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: 3, ArrowUp: 3 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  mode((viewer.options.mode + step) % 4);
+  document.querySelector(`[data-mode="${viewer.options.mode}"]`).focus();
+});
 $("zoom-in").addEventListener("click", () => viewer.zoomBy(1.25));
 $("zoom-out").addEventListener("click", () => viewer.zoomBy(0.8));
 $("zoom-one").addEventListener("click", () => viewer.zoomTo(1));

@@ -7,6 +7,7 @@ import re
 import select
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ class Running:
         client: asks it.
     """
 
-    def __init__(self, arguments: list[str], data: Path, verify: str | bool = True) -> None:
+    def __init__(self, arguments: list[str], data: Path, verify: ssl.SSLContext | bool = True) -> None:
         self.arguments, self.data, self.verify = arguments, data, verify
         self.start()
 
@@ -101,7 +102,7 @@ def start(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     """Start stations; all are stopped at the end, and none may have failed on a request."""
     running: list[Running] = []
 
-    def begin(*arguments: object, data: Path | None = None, verify: str | bool = True) -> Running:
+    def begin(*arguments: object, data: Path | None = None, verify: ssl.SSLContext | bool = True) -> Running:
         given = [str(a) for a in arguments]
         for path in models.values():
             given += ["--model", str(path)]
@@ -158,7 +159,7 @@ def page(browser: Any) -> Iterator[Any]:
     """A fresh page; a script error, a foreign request or a refused resource fails the test."""
     context = browser.new_context(viewport={"width": 1440, "height": 860}, locale="en-GB", ignore_https_errors=True)
     opened = context.new_page()
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(60_000)
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
     # An answer of 4xx is told by the tests; a station that is down, by the one that restarts it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def guarded(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Any:
     for name, role in (("ann", "operator"), ("bo", "supervisor"), ("cy", "admin"), ("lock", "operator")):
         add_user(folder / "data", name, role)
     tls = ("--certificate", folder / "cert.pem", "--key", folder / "key.pem")
-    return start("--login", *tls, data=folder / "data", verify=str(folder / "cert.pem"))
+    return start("--login", *tls, data=folder / "data", verify=ssl.create_default_context(cafile=folder / "cert.pem"))
 
 
 def login(station: Any, name: str, password: str = PASSWORD) -> httpx.Client:
@@ -169,9 +170,9 @@ def test_oversized_requests(start: Start) -> None:
     small = start("--most-upload", "1")
     big = b"\0" * 1_200_000
     declared = small.client.post("/api/scans", files={"file": ("a.tif", big)})
-    chunked = small.client.post(
-        "/api/scans", content=iter([big[:700_000]] * 2), headers={"Content-Type": "multipart/form-data; boundary=x"}
-    )
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.tif"\r\n\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    chunked = small.client.post("/api/scans", content=iter([head, big[:700_000], big[:700_000]]), headers=kind)
     other = small.client.post("/api/session", content=b"x" * 100_000)
     for answer in (declared, chunked, other):
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
@@ -185,8 +186,8 @@ def test_a_decompression_bomb_is_a_failed_scan(station: Any, tmp_path: Path) -> 
     path = tmp_path / "bomb.tif"
     with tifffile.TiffWriter(path) as writer:  # 2 x 100 megapixels of zeros, a few hundred kilobytes
         for _ in range(2):
-            rows = (np.zeros((1000, 10_000), np.uint16) for _ in range(10))
-            writer.write(rows, shape=(10_000, 10_000), dtype=np.uint16, compression="zlib", rowsperstrip=1000)
+            tiles = (np.zeros((2000, 2000), np.uint16) for _ in range(25))
+            writer.write(tiles, shape=(10_000, 10_000), dtype=np.uint16, compression="zlib", tile=(2000, 2000))
     assert path.stat().st_size < 2_000_000
     found = station.judged(station.post(path))
     assert "megapixels" in found["summary"]["error"]
