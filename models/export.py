@@ -90,6 +90,8 @@ def _save(network: Network, path: Path) -> None:
             opset_version=OPSET,
             verbose=False,
         )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program")
     model = program.model_proto
     default = numpy_helper.from_array(np.zeros((1, families + 1), np.float32), "declared")
     model.graph.initializer.append(default)

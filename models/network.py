@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -127,9 +127,10 @@ class NetworkConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> NetworkConfig:
+    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
         """The reverse of `to_dict`; lists become tuples."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
 
 
 def config_for(kind: Kind, **changes: object) -> NetworkConfig:
@@ -165,6 +166,14 @@ class Network(nn.Module):
     novelty measure are buffers, set by `leadline.training.calibrate`.
     """
 
+    score_scale: Tensor
+    score_bias: Tensor
+    family_scale: Tensor
+    family_bias: Tensor
+    typical: Tensor
+    whiten: Tensor
+    accepted: Tensor
+
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
@@ -172,8 +181,8 @@ class Network(nn.Module):
         self.watched = [config.families.index(name) for name in config.watched]
         self.pixels = nn.ModuleList(_PixelFeatures(p) for _ in range(STAGES))
         self.context = _perceptron(2 * p, 32, (STAGES - 1) * p)
-        nn.init.zeros_(self.context[-1].weight)
-        nn.init.zeros_(self.context[-1].bias)
+        for parameter in self.context[-1].parameters():
+            nn.init.zeros_(parameter)
         self.stem = nn.Sequential(nn.BatchNorm2d(4, affine=False), Conv2dNormActivation(4, 16, 3, stride=2))
         inner = 16
         self.stages = nn.ModuleList()
@@ -188,7 +197,8 @@ class Network(nn.Module):
         self.smooth = nn.ModuleList(Conv2dNormActivation(n, n, 3) for n in narrow)
         self.evidence_head = nn.Conv2d(fine, families, 1)
         self.density_head = nn.Conv2d(fine, 2, 1)
-        nn.init.constant_(self.evidence_head.bias, -3.0)
+        with torch.no_grad():  # nothing is there until it is seen
+            self.evidence_head.get_parameter("bias").fill_(-3.0)
         self.attention = nn.Conv2d(inner, 1, 1)
         self.describe = nn.Sequential(nn.Linear(2 * inner + fine, config.embedding), nn.Tanh())
         basis = 4 * families + 2 + config.embedding

@@ -84,7 +84,7 @@ class Fit(lightning.LightningModule):
     def __init__(self, config: FitConfig) -> None:
         super().__init__()
         self.config = config
-        self.network = Network(config.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = Network(config.network).to(memory_format=torch.channels_last)
         self.elapsed = 0.0
         self.scans = 0
         self._clock: float | None = None

@@ -106,8 +106,11 @@ def _seen(index: int, sample: Sample) -> Seen:
     rng = np.random.default_rng(index)
     # as declared; withheld; naming what is hidden
     versions = [redeclare(given, rng, 0, 0), (declared_vector(None), bool(given.watched)), redeclare(given, rng, 0, 1)]
+    pooled, amounts, embedding = (part[0].clone() for part in summary)
     return Seen(
-        *(part[0].clone() for part in summary),
+        pooled,
+        amounts,
+        embedding,
         torch.from_numpy(np.stack([vector for vector, _ in versions])),
         torch.tensor([float(label) for _, label in versions]),
         ((cells == 1).sum((1, 2)) >= 2).float(),
@@ -143,7 +146,7 @@ def fit_heads(network: Network, seen: list[Seen], epochs: int, *, seed: int = 0)
     network = copy.deepcopy(network)
     heads = torch.nn.ModuleList([network.score_head, network.family_head])
     for module in heads.modules():
-        if hasattr(module, "reset_parameters"):
+        if isinstance(module, torch.nn.Linear):
             module.reset_parameters()
     rows = Seen(*(torch.stack(part) for part in zip(*seen, strict=True)))
     scenes = torch.unique(rows.scene)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,7 +95,7 @@ class Row:
     cargo_mass: float = float("nan")
 
 
-Runner = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], tuple[Outputs, float, npt.NDArray[np.float32]]]
+Runner = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], tuple[Any, float, npt.NDArray[np.float32]]]
 
 
 def measure(task: Task, scenes: int, *, first: int = 0, processes: int = 1) -> Iterator[Row]:
@@ -148,8 +149,10 @@ def onnx_runner(path: Path) -> tuple[Runner, NetworkConfig]:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def run(t: npt.NDArray[np.float32], declared: npt.NDArray[np.float32]) -> tuple[Outputs, float, npt.NDArray]:
-        outputs = Outputs(*session.run(list(Outputs._fields), {"transmission": t[None], "declared": declared[None]}))
+    def run(t: npt.NDArray[np.float32], declared: npt.NDArray[np.float32]) -> tuple[Any, float, npt.NDArray]:
+        outputs: Any = Outputs(
+            *session.run(list(Outputs._fields), {"transmission": t[None], "declared": declared[None]})
+        )
         return outputs, float(_logit(outputs.score)[0]), _logit(outputs.materials)[0]
 
     return run, config_for(found.scanner, families=found.families, watched=found.watched, pool=found.stride // 2)
@@ -159,7 +162,7 @@ def torch_runner(path: Path) -> tuple[Runner, NetworkConfig]:
     """A checkpoint in PyTorch, with logits that are not yet calibrated."""
     network = network_from(load_checkpoint(path)).eval()
 
-    def run(t: npt.NDArray[np.float32], declared: npt.NDArray[np.float32]) -> tuple[Outputs, float, npt.NDArray]:
+    def run(t: npt.NDArray[np.float32], declared: npt.NDArray[np.float32]) -> tuple[Any, float, npt.NDArray]:
         with torch.no_grad():
             raw = network.raw(torch.from_numpy(t)[None], torch.from_numpy(declared)[None])
             novelty = torch.zeros(1)
@@ -167,7 +170,7 @@ def torch_runner(path: Path) -> tuple[Runner, NetworkConfig]:
                 torch.sigmoid(raw.score), torch.sigmoid(raw.materials), torch.sigmoid(raw.evidence),
                 torch.expm1(raw.log_areal), raw.embedding, novelty,
             )  # fmt: skip
-            return Outputs(*(o.numpy() for o in outputs)), float(raw.score[0]), raw.materials[0].numpy()
+            return Outputs._make(o.numpy() for o in outputs), float(raw.score[0]), raw.materials[0].numpy()
 
     return run, network.config
 
@@ -185,7 +188,7 @@ def _rows(index: int) -> list[Row]:
 def _row(index: int, sample: Sample) -> Row:
     truth, scan = sample.truth, sample.scan
     declared = declared_vector(scan.declaration)
-    base = {
+    base: dict[str, Any] = {
         "index": index, "scenario": truth.scenario, "threat": truth.is_threat, "undeclared": truth.undeclared,
         "d_known": truth.d_known, "d_material": truth.d_material, "mass_kg": sum(b[2] for b in truth.boxes),
         "clues": clues(scan.transmission, _task.kind), "declared": declared,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,9 +66,7 @@ def strongest_place(
     return Place(centre, family, peak, _mass(areal[1], mask, stride, pixel_mm))
 
 
-def _mass(
-    areal: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8], stride: int, pixel_mm: float | None
-) -> float | None:
+def _mass(areal: npt.NDArray[np.float32], mask: npt.NDArray[Any], stride: int, pixel_mm: float | None) -> float | None:
     """Mass in the marked cells and those next to them, kg."""
     if not pixel_mm:
         return None
