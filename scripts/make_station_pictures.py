@@ -102,13 +102,13 @@ def invent_a_past(database: Path) -> None:
 
 
 def keep(page: Any, name: str) -> None:
-    """A screenshot in 96 colours, which makes it small."""
+    """A screenshot in 256 colours, which makes it small."""
     target = PICTURES / f"station-{name}.png"
     page.wait_for_timeout(1500)
     page.screenshot(path=target)
     with Image.open(target) as picture:
         small = picture.convert("RGB").resize((1080, 645), Image.Resampling.LANCZOS)
-        small.quantize(96, dither=Image.Dither.NONE).save(target, optimize=True)
+        small.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
     print(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1000:.0f} kB", flush=True)
 
 

@@ -34,7 +34,7 @@ async function open(id, keep = false) {
     const { rows, columns, scanner } = detail.summary;
     viewer?.show({
       values: new Uint16Array(values), scale: Number(pixels.headers.get("X-Leadline-Scale")), rows, columns, scanner, pixel_mm: detail.maps.pixel_mm,
-      maps: readMaps(planes, detail.maps), regions: detail.line.regions, opaque: detail.line.quality.unpenetrated.length > 0,
+      maps: readMaps(planes, detail.maps), regions: detail.line.regions, opaque: detail.line.quality.unpenetrated,
     });
     $("stage").dataset.scan = id;
     if (!detail.summary.decision) ask(`/api/scans/${id}/opened`, { method: "POST" }).catch(() => {});

@@ -176,7 +176,7 @@ export class Viewer {
       gl.uniform1f(this.at.inverse, options.inverse ? 1 : 0);
       gl.uniform1f(this.at.heat, options.heat && maps ? 1 : 0);
       gl.uniform1f(this.at.heaviest, maps ? maps.heaviest : 1);
-      gl.uniform1f(this.at.opaque, options.boxes && data.opaque ? OPAQUE[data.scanner] : 0);
+      gl.uniform1f(this.at.opaque, options.boxes && data.opaque.length ? OPAQUE[data.scanner] : 0);
       gl.uniform1f(this.at.thin, THIN[data.scanner]);
       gl.uniform1i(this.at.mode, options.mode === 3 && !maps ? 0 : options.mode);
       gl.drawArrays(gl.TRIANGLES, 0, 3);
@@ -194,6 +194,15 @@ export class Viewer {
     c.font = "600 13px system-ui, sans-serif";
     c.textBaseline = "middle";
     if (options.boxes) {
+      c.setLineDash([7, 5]);
+      for (const { box: [x0, y0, x1, y1] } of data.opaque) {
+        c.lineWidth = 4; c.strokeStyle = "#000b"; c.strokeRect(X(x0), Y(y0), X(x1) - X(x0), Y(y1) - Y(y0));
+        c.lineWidth = 2; c.strokeStyle = "#ffd700"; c.strokeRect(X(x0), Y(y0), X(x1) - X(x0), Y(y1) - Y(y0));
+        const long = c.measureText(t("no_penetration")).width + 10;
+        c.fillStyle = "#000d"; c.fillRect(X(x0), Y(y1) + 3, long, 19);
+        c.fillStyle = "#ffd700"; c.fillText(t("no_penetration"), X(x0) + 5, Y(y1) + 13);
+      }
+      c.setLineDash([]);
       data.regions.forEach((region, i) => {
         const [x0, y0, x1, y1] = region.box, colour = COLOURS[region.family] ?? "#5ae65a";
         const left = X(x0), top = Y(y0), wide = X(x1) - left, high = Y(y1) - top;
