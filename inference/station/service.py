@@ -102,6 +102,8 @@ class Station:
     def problems(self) -> Sequence[str]:
         """What keeps the station from its work, empty if nothing."""
         found = [f"{w.folder}: {w.problem}" for w in self.watchers if w.problem]
+        if self.worker.problem:
+            found.append(self.worker.problem)
         if self.worker.ident is not None and not self.worker.is_alive():
             found.append("the judging thread has ended; restart the station")
         return found

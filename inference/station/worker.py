@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from leadline.datasets.formats import read_scan
 from leadline.datasets.scan import KINDS, Declaration, Kind, LeadlineError, Scan
 from leadline.inference.engine import Engine, Model
+from leadline.inference.ledger import LedgerError
 from leadline.inference.screening import Screened, Settings, judge
 from leadline.inference.station.files import Files, pixel_bytes
 from leadline.inference.station.metrics import Metrics
@@ -20,6 +23,9 @@ from leadline.inference.station.record import Record
 from leadline.inference.station.store import Store
 
 log = logging.getLogger("leadline.station")
+
+RETRY_S = 5.0
+"""Pause before a scan is judged again after the disk or the ledger failed."""
 
 KEPT_PIXELS = 6
 """Scans whose pixels stay in memory: the one on the screen and the next ones, 4 MB each."""
@@ -142,7 +148,8 @@ class Worker(threading.Thread):
         super().__init__(name="leadline-judge", daemon=True)
         self.store, self.files, self.judges, self.settings = store, files, judges, settings
         self.record, self.pixels, self.metrics = record, pixels, metrics
-        self._work, self._ending = threading.Event(), False
+        self._work, self._pause, self._ending = threading.Event(), threading.Event(), False
+        self.problem = ""
         self.beat = time.monotonic()
 
     def wake(self) -> None:
@@ -153,6 +160,7 @@ class Worker(threading.Thread):
         """End after the scan that is being judged."""
         self._ending = True
         self._work.set()
+        self._pause.set()
 
     def run(self) -> None:
         """Judge until stopped."""
@@ -182,6 +190,14 @@ class Worker(threading.Thread):
             seen = seen.declared(declaration)
             result = judge(self.judges.engine(seen), seen, self.settings, 1000 * (time.perf_counter() - started))
             self._finish(values, result)
+            self.problem = ""
+        except (LedgerError, OSError, sqlite3.OperationalError) as error:
+            # Not the scan's fault but the disk's or the database's: it waits until that is mended.
+            self.problem = str(error)
+            log.error("scan %s waits: %s", scan, error)
+            with suppress(sqlite3.Error):
+                self.store.update(scan, state="queued", attempts=values["attempts"])
+            self._pause.wait(RETRY_S)
         except LeadlineError as error:
             self._fail(scan, _without_place(str(error), values["name"]))
         except Exception as error:  # one scan must never end the station

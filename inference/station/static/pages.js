@@ -96,7 +96,7 @@ function chart(title, points, unit, period) {
 export async function showUsers() {
   const users = await ask("/api/users");
   $("user-table").replaceChildren(el("thead", {}, el("tr", {}, ["name", "role", "", ""].map((key) => el("th", { scope: "col" }, key && t(key))))),
-    users.map((u) => el("tr", {}, el("td", {}, u.name), el("td", {}, t(u.role)), el("td", {}, u.locked ? t("locked") : ""),
+    ...users.map((u) => el("tr", {}, el("td", {}, u.name), el("td", {}, t(u.role)), el("td", {}, u.locked ? t("locked") : ""),
       el("td", {}, el("button", { type: "button", "aria-label": `${t("remove")} ${u.name}`, onclick: () => change(() => ask(`/api/users/${u.name}`, { method: "DELETE" })) }, t("remove"))))));
 }
 

@@ -185,6 +185,7 @@ def test_from_arrival_to_the_record(busy: tuple[Any, Path], page: Any, scan_file
     # The supervisor's view.
     page.click("[data-view=supervise]")
     page.wait_for_selector(".tile")
+    assert "[object" not in page.inner_text("#supervise")
     page.click("#check-ledger")
     page.wait_for_selector("#ledger-state:has-text('4 rows holds')")
 
@@ -198,6 +199,8 @@ def test_both_languages_themes_and_names(station: Any, page: Any, scan_file: Sca
     opened(page, scan)
     assert page.evaluate(NAMELESS) == []
     english = page.inner_text("body")
+    assert "[object" not in english
+    assert page.locator("#more meter").count() >= 1
     page.click("#language-button")
     page.wait_for_selector("#verdict strong:has-text('查验')")
     assert page.get_attribute("html", "lang") == "zh-CN"
@@ -227,6 +230,7 @@ def test_the_keyboard_reaches_everything(station: Any, page: Any, scan_file: Sca
     opened(page, first)
     page.keyboard.press("?")
     page.wait_for_selector("dialog[open] dl")
+    assert page.locator("dialog[open] dd").count() >= 8
     page.keyboard.press("Escape")
     seen: set[str] = set()
     for _ in range(90):

@@ -175,6 +175,33 @@ def test_a_scan_that_ends_the_process_is_set_aside(start: Start, scan_file: Scan
     assert "ended the service 2 times" in found["error"]
 
 
+def test_a_ledger_that_fails_only_delays(models: dict[str, Path], scan_file: ScanFile, tmp_path: Path) -> None:
+    """While the ledger cannot be written to, scans wait and the station says so; then the work goes on."""
+    import sqlite3
+
+    from leadline.inference.station.service import Options, Station
+
+    station = Station(Options(tmp_path / "data", models=tuple(models.values())))
+    path = station.options.data / "station.ledger"
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "CREATE TRIGGER stop BEFORE INSERT ON leadline_ledger BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
+    station.start()
+    try:
+        scan, _ = station.intake.take([("a.tif", scan_file().read_bytes())], Papers(), "test")
+        station.worker.wake()
+        wait_for(station.problems)
+        assert station.store.get(scan)["state"] in ("queued", "working")  # type: ignore[index]
+        with sqlite3.connect(path) as db:
+            db.execute("DROP TRIGGER stop")
+        station.worker._pause.set()
+        wait_for(lambda: station.store.get(scan)["state"] == "screened")  # type: ignore[index]
+        assert not station.problems()
+    finally:
+        station.stop()
+
+
 def test_two_stations_on_one_folder(start: Start) -> None:
     import subprocess
     import sys
