@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_raylet_start_wait_time_s"] = "180"  # a busy machine is not a defect
+os.environ["RAY_raylet_start_wait_time_s"] = "180"  # noqa: SIM112 - its own spelling; a busy machine is not a defect
 pytest.importorskip("ray")
 if not os.environ.get("LEADLINE_TEST_RAY"):
     pytest.skip("starts a cluster, which takes minutes: set LEADLINE_TEST_RAY=1", allow_module_level=True)
