@@ -202,8 +202,12 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def verify(path: str | Path) -> str:
+def verify(path: str | Path, *, required: bool = False) -> str:
     """Compare a model with the `SHA256SUMS` beside it, where one lists it.
+
+    Args:
+        path: the model.
+        required: refuse a model that no `SHA256SUMS` lists, as the released ones must be.
 
     Returns:
         The file's SHA-256.
@@ -218,12 +222,13 @@ def verify(path: str | Path) -> str:
         listed = sums.read_text("utf-8").splitlines() if sums.is_file() else []
     except OSError as error:
         raise ModelError(path, error.strerror or str(error), "give the path of an ONNX model file") from error
-    for line in listed:
-        expected, _, name = line.partition(" ")
-        if name.strip().lstrip("*") == path.name and expected.lower() != digest:
-            raise ModelError(
-                path, "its SHA-256 differs from the one in SHA256SUMS: the file was cut or edited", "fetch it again"
-            )
+    promised = {name.strip().lstrip("*"): value.lower() for value, _, name in (line.partition(" ") for line in listed)}
+    if required and path.name not in promised:
+        raise ModelError(path, "no SHA256SUMS beside it lists it", "reinstall leadline, or give the model with --model")
+    if promised.get(path.name, digest) != digest:
+        raise ModelError(
+            path, "its SHA-256 differs from the one in SHA256SUMS: the file was cut or edited", "fetch it again"
+        )
     return digest
 
 

@@ -139,7 +139,7 @@ def job_identity(settings: Settings, model: Path | None, kind: str) -> str:
         hashes = {}
         for name in KINDS:
             try:
-                hashes[name] = contract.verify(contract.released(name))
+                hashes[name] = contract.verify(contract.released(name), required=True)
             except ModelError as error:
                 missing = error
         if not hashes:

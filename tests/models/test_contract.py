@@ -130,3 +130,14 @@ def test_thresholds_by_rate() -> None:
 def test_contracts_that_contradict_themselves_are_refused(change: dict) -> None:
     with pytest.raises(ValueError, match="."):
         replace(CONTRACT, **change)
+
+
+def test_a_released_model_must_be_listed(tmp_path: Path) -> None:
+    """Without its line in SHA256SUMS a file counts as anybody's, not as one that shipped."""
+    model = tmp_path / "parcel.onnx"
+    model.write_bytes(b"a model")
+    assert contract.verify(model) == contract.sha256(model)
+    with pytest.raises(contract.ModelError, match="no SHA256SUMS beside it lists it"):
+        contract.verify(model, required=True)
+    contract.write_sums(tmp_path)
+    assert contract.verify(model, required=True) == contract.sha256(model)
