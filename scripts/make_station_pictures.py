@@ -83,7 +83,7 @@ def invent_a_past(database: Path) -> None:
             row, change = dict(chance.choice(rows)), change + 1
             line = json.loads(row["line"])
             noise = line["quality"]["noise"] or 0.02
-            line["quality"]["noise"] = noise * chance.uniform(0.9, 1.1) * (1.6 if day < 6 else 1)
+            line["quality"]["noise"] = noise * chance.uniform(0.9, 1.1) * (3 if day < 8 else 1)
             at, verdict = now - day * DAY + chance.uniform(0, 30_000), row["verdict"]
             decision = verdict if chance.random() < 0.9 else chance.choice(["clear", "inspect", "rescan"])
             reasons = ["known_shipper", "explained_by_documents", "random_check", "looks_suspicious"]
@@ -91,7 +91,7 @@ def invent_a_past(database: Path) -> None:
                 "id": f"{change:024x}", "arrived": at, "judged": at + 1, "opened": at + 2, "decision": decision,
                 "decided_by": chance.choice(["chen", "okafor", "silva"]), "decided_at": at + 2 + chance.uniform(8, 30),
                 "override": None if decision == verdict else chance.choice(reasons), "line": json.dumps(line),
-                "change": change,
+                "change": change, "embedding": None,
             }  # fmt: skip
             if decision == "inspect":
                 found = chance.random() < 0.6

@@ -31,10 +31,10 @@ export async function search(open) {
   $("search-count").textContent = t("hits", page.total);
   $("search-table").replaceChildren(
     el("thead", {}, el("tr", {}, ["verdict", "container", "declared", "score", "arrived", "decision", "file"].map((key) => el("th", { scope: "col" }, t(key))))),
-    el("tbody", {}, page.scans.map((s) => el("tr", {}, el("td", {}, lamp(s.verdict), t(s.verdict ?? s.state)),
+    el("tbody", {}, page.scans.map((s) => el("tr", {}, el("td", { class: "tight" }, lamp(s.verdict), t(s.verdict ?? s.state)),
       el("td", {}, el("button", { type: "button", class: "link", "data-open": s.id, onclick: () => open(s.id) }, s.container ?? s.name)),
       el("td", {}, s.description ?? "", s.hs_code ? ` HS ${s.hs_code}` : ""), el("td", { class: "n" }, s.score === null ? "" : s.score.toFixed(3)),
-      el("td", {}, when(s.arrived)), el("td", {}, s.decision ? t(s.decision) : "", s.result ? ` · ${t(s.result)}` : ""), el("td", {}, s.name)))));
+      el("td", { class: "tight" }, when(s.arrived)), el("td", {}, s.decision ? t(s.decision) : "", s.result ? ` · ${t(s.result)}` : ""), el("td", {}, s.name)))));
 }
 
 const share = (a, b) => (b ? `${Math.round((100 * a) / b)} %` : "–");
@@ -71,7 +71,7 @@ async function checkLedger() {
 
 function drift(rows) {
   if (!rows.length) return el("p", { class: "facts" }, t("drift_none"));
-  return el("table", {}, el("thead", {}, el("tr", {}, ["figure", "first", "now", "deviations", ""].map((key) => el("th", { scope: "col" }, key && t(key))))),
+  return el("table", {}, el("thead", {}, el("tr", {}, ["figure", "first", "now", "deviations", ""].map((key, i) => el("th", { scope: "col", class: i > 0 && i < 4 ? "n" : null }, key && t(key))))),
     rows.map((d) => el("tr", {}, el("th", { scope: "row" }, t(d.name === "score" ? "mean_score" : d.name)), el("td", { class: "n" }, figure(d.first)), el("td", { class: "n" }, figure(d.now)),
       el("td", { class: "n" }, d.deviations.toFixed(1)), el("td", { class: d.warning ? "is-inspect" : "is-clear" }, d.warning ? `▲ ${t("drift_warning")}` : `● ${t("steady")}`))));
 }

@@ -127,7 +127,12 @@ function askDialog(title, children, send, read) {
       if (chosen) { chosen.checked = true; chosen.focus(); }
     });
     dialog.replaceChildren(form);
-    dialog.addEventListener("close", () => done(answer), { once: true });
+    const closed = () => {
+      if (dialog.open) return; // the event of an earlier dialogue, which comes after this one was opened
+      dialog.removeEventListener("close", closed);
+      done(answer);
+    };
+    dialog.addEventListener("close", closed);
     dialog.showModal();
     form.querySelector("input")?.focus();
   });
