@@ -113,6 +113,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         try:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             pages = [browser.new_page(viewport={"width": 1440, "height": 860}) for _ in range(arguments.pages)]
+            for page in pages:
+                page.set_default_timeout(120_000)
             begin = time.perf_counter()
             pages[0].goto(url)
             pages[0].wait_for_selector("#connection:not(:empty)")
