@@ -107,13 +107,20 @@ class Scans:
         number = index % c.scenes if c.scenes else index
         kind = c.network.kind
         scene = self.cache[number] if self.cache is not None else build_scene(kind, c.seed, number, c.split)
-        rng = np.random.default_rng([c.seed, index, 0x5CA7])
-        machine = Machine.draw(kind, rng, machine_split(c.split), pixel_mm=scene.pixel_mm)
-        versions = (True, False) if scene.has_threat else (False,)
-        return [
-            example(expose(scene, machine, rng, threat=threat, declaration=scene.declaration), c.network)
-            for threat in versions
+        drawn = np.random.default_rng([c.seed, index, 0x5CA7])
+        machine = Machine.draw(kind, drawn, machine_split(c.split), pixel_mm=scene.pixel_mm)
+        samples = [
+            # From the same state of the generator: both have the scanner's faults of the moment in common.
+            expose(
+                scene,
+                machine,
+                np.random.default_rng([c.seed, index, 0x5CA8]),
+                threat=threat,
+                declaration=scene.declaration,
+            )
+            for threat in ((True, False) if scene.has_threat else (False,))
         ]
+        return [example(sample, c.network) for sample in samples]
 
 
 class Stream(IterableDataset[Batch]):

@@ -1,0 +1,32 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leadline.models.network import NetworkConfig, config_for
+from leadline.training.fit import FitConfig, fit
+
+TINY = {"widths": (16, 16, 16, 16), "blocks": (0, 1, 1, 1), "decoder": 16, "pixel_width": 8, "embedding": 12}
+SHORT = {
+    "steps": 2, "batch": 4, "workers": 0, "canvas": (128, 160), "validation": 0, "average": 0.5, "bf16": False,
+    "scenes": 3, "reuse": 1.0, "save_minutes": 0.0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny() -> NetworkConfig:
+    """A network small enough for tests."""
+    return config_for("parcel", **TINY)
+
+
+@pytest.fixture(scope="session")
+def short(tiny: NetworkConfig, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., FitConfig]:
+    """Makes fits of two steps on a small canvas, in this process, on scenes that are kept on disk."""
+    scenes = tmp_path_factory.mktemp("scenes")
+    return lambda out, **changes: FitConfig(tiny, out, **(SHORT | {"cache": scenes} | changes))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(short: Callable[..., FitConfig], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The final checkpoint of a fit of two steps."""
+    return fit(short(tmp_path_factory.mktemp("fit") / "run"), progress=False)

@@ -1,0 +1,99 @@
+import json
+
+import numpy as np
+import pytest
+
+from leadline.models.export import draft_contract
+from leadline.models.network import NetworkConfig
+from leadline.training.baselines import DEPTHS, RATIOS, Clues, clues, fit_band, fit_baselines
+from leadline.training.evaluate import figures
+from leadline.training.measure import EVIDENCE_BINS, Row
+from leadline.training.report import card, table
+
+FAMILIES = 10
+
+
+def row(index: int, threat: bool, logit: float, d: float = 9.0, darkest: float = 0.0, scenario: str = "reo") -> Row:
+    return Row(
+        index, scenario, threat, threat, d if threat else None, d if threat else None, float(threat),
+        Clues(darkest, np.zeros((len(DEPTHS) - 1, len(RATIOS["parcel"]) - 1), np.int64)),
+        np.zeros(FAMILIES + 1, np.float32), logit, float(1 / (1 + np.exp(-logit))), place_right=threat and logit > 2,
+        family_right=threat and logit > 3, cells=np.zeros((2, EVIDENCE_BINS), np.int64), areal_error=0.1,
+        cargo_mass=1.2, novelty=0.5,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    """100 pairs: 90 threats that physics allows score 3 above their twin, 10 hopeless ones below it."""
+    found = []
+    for k in range(100):
+        honest = -2.0 + k / 100
+        found += [
+            row(k, True, honest + (4.5 if k < 90 else -0.1), d=9.0 if k < 90 else 1.0, darkest=k % 10),
+            row(k, False, honest, darkest=k % 10),
+        ]
+    return found
+
+
+def test_figures_by_hand(rows: list[Row], tiny: NetworkConfig) -> None:
+    contract = draft_contract(tiny, thresholds={"0.01": 0.5, "0.05": 0.2})
+    found = figures(rows, contract, None)
+    network = found["methods"]["network"]
+    assert found["scans"] == {"honest": 100, "threats": 100, "threats_allowed_by_physics": 90}
+    assert network["allowed_by_physics"]["auc"] == pytest.approx([1.0, 1.0, 1.0])
+    assert network["allowed_by_physics"]["found"]["0.01"][0] == 1.0
+    assert network["beyond_physics"]["found"]["0.01"][0] == 0.0
+    assert network["all"]["found"]["0.01"][0] == pytest.approx(0.9)
+    low, high = network["all"]["found"]["0.01"][1:]
+    assert (low, high) == (pytest.approx(0.8256, abs=1e-3), pytest.approx(0.9448, abs=1e-3))  # Wilson, 90 of 100
+    assert network["pairs_won"][0] == pytest.approx(0.9)
+    assert found["thresholds"]["0.01"]["false_alarms"][0] == 0
+    assert found["thresholds"]["0.05"]["false_alarms"][0] == pytest.approx(0.39)  # logits from -1.386 on
+    assert found["scenarios"]["reo"]["threats"] == 100
+    assert found["places"]["right"][0] == pytest.approx(1.0)
+    assert found["cargo_mass_error"] == pytest.approx(0.2)
+    json.dumps(found)
+
+
+def test_baselines_are_in_the_same_table(rows: list[Row], tiny: NetworkConfig) -> None:
+    few = rows[::10] + rows[1::10]
+    baselines = fit_baselines([r.clues for r in few], [r.declared for r in few], [r.undeclared for r in few], "parcel")
+    contract = draft_contract(tiny)
+    found = figures(rows, contract, baselines) | {"set": {"split": "heldout", "seed": 1, "scenes": 100}}
+    assert found["methods"]["largest_attenuation"]["all"]["auc"][0] == pytest.approx(0.5)
+    assert found["methods"]["ratio_rule"]["pairs_won"][0] == pytest.approx(0.5)  # all ties
+    text = table(found)
+    for words in ("this model", "largest attenuation", "best energy-ratio rule", "reo", "90.0 % (82.6 to 94.5)"):
+        assert words in text
+    page = card(contract, found, "ab" * 32)
+    assert "ab" * 32 in page and "leadline evaluate --model parcel.onnx --scenes 100 --seed 1" in page
+
+
+def test_clues_by_hand() -> None:
+    t = np.ones((2, 40, 40), np.float32)
+    t[0, 8:16, 8:16], t[1, 8:16, 8:16] = np.exp(-1.0), np.exp(-2.0)  # four smoothed pixels of ratio 2
+    found = clues(t, "parcel")
+    assert found.darkest == pytest.approx(1.0, abs=1e-5)
+    assert found.pixels.sum() == 4
+    depth, ratio = (int(k[0]) for k in np.nonzero(found.pixels))
+    assert DEPTHS[depth] <= 1.0 <= DEPTHS[depth + 1]
+    assert RATIOS["parcel"][ratio] <= 2.0 <= RATIOS["parcel"][ratio + 1]
+
+
+def test_the_rule_finds_the_band_that_tells() -> None:
+    rng = np.random.default_rng(0)
+    scans, labels = [], []
+    for k in range(24):
+        pixels = rng.poisson(3.0, (len(DEPTHS) - 1, len(RATIOS["parcel"]) - 1))
+        if k % 2:
+            pixels[6:9, 10:13] += 8
+        scans.append(Clues(0.0, pixels.astype(np.int64)))
+        labels.append(bool(k % 2))
+    rule = fit_band(scans, labels, "parcel")
+    assert rule.auc == pytest.approx(1.0)
+    assert rule.cells[0] <= 8 and rule.cells[1] >= 7 and rule.cells[2] <= 12 and rule.cells[3] >= 11
+    fired = [rule(s) for s in scans]
+    assert min(f for f, label in zip(fired, labels, strict=True) if label) > max(
+        f for f, label in zip(fired, labels, strict=True) if not label
+    )
