@@ -62,10 +62,10 @@ NEED_THEIR_EXTRA = ("inference.station",)
 
 
 def sources(folder: Path = ROOT) -> Iterator[Path]:
-    """Every file of the four packages, relative to `folder`."""
+    """Every file of the four packages but notes for readers of the source, relative to `folder`."""
     for name in FOLDERS:
         for path in sorted((folder / name).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and "__pycache__" not in path.parts and path.name != "README.md":
                 yield path.relative_to(folder)
 
 

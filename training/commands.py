@@ -155,9 +155,9 @@ def export(
 def evaluate(model: Path, scenes: int, seed: int, split: str, target: Path | None, processes: int) -> None:
     """Measure a model on unseen scanner settings, beside two baselines."""
     from leadline.training.evaluate import evaluate as measure_model
-    from leadline.training.report import table
+    from leadline.training.report import as_json, table
 
     figures = measure_model(model, scenes=scenes, seed=seed, split=split, processes=processes)  # type: ignore[arg-type]
     if target is not None:
-        target.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        target.write_text(as_json(figures), "utf-8")
     click.echo(table(figures))

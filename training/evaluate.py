@@ -35,7 +35,7 @@ def evaluate(
     seed: int = 1000,
     split: Split = "heldout",
     processes: int = 1,
-    baseline_scenes: int = 400,
+    baseline_scenes: int = 200,
 ) -> dict[str, Any]:
     """Measure a released file.
 

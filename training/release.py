@@ -16,7 +16,7 @@ from leadline.training import calibrate as calibration
 from leadline.training.evaluate import evaluate
 from leadline.training.fit import load_checkpoint, network_from
 from leadline.training.measure import Task, measure
-from leadline.training.report import card
+from leadline.training.report import as_json, card
 
 SETTLING_SEED = 7000
 """Set of scenes, in the validation split, on which models are calibrated."""
@@ -101,7 +101,7 @@ def finish(
     contracts.write(target, contract)
     digest = contracts.sha256(target)
     record = json.loads(contract.to_json()) | {"sha256": digest, "figures": found}
-    target.with_suffix(".json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    target.with_suffix(".json").write_text(as_json(record), "utf-8")
     target.with_suffix(".md").write_text(card(contract, found, digest), "utf-8")
     contracts.write_sums(target.parent)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from leadline.models.contract import ModelContract
@@ -13,6 +14,11 @@ _METHODS = {
     "largest_attenuation_and_declaration": "largest attenuation + declaration",
     "ratio_rule_and_declaration": "best energy-ratio rule + declaration",
 }
+
+
+def as_json(record: dict[str, Any]) -> str:
+    """A record of figures as JSON text; numpy's numbers become plain ones."""
+    return json.dumps(record, indent=1, ensure_ascii=False, default=lambda number: number.item()) + "\n"
 
 
 def percent(value: list[float] | None) -> str:

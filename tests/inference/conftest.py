@@ -141,7 +141,9 @@ def write_model_fixture() -> Callable[..., Path]:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
     """A model file of each kind."""
     folder = tmp_path_factory.mktemp("models")
-    return {kind: write_model(folder / f"{kind}.onnx", kind) for kind in KINDS}
+    made = {kind: write_model(folder / f"{kind}.onnx", kind) for kind in KINDS}
+    contract.write_sums(folder)
+    return made
 
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

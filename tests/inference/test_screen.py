@@ -387,7 +387,14 @@ class TestProcess:
             write_scan(picture(seed=i % 3), tmp_path / f"{i:03}.tif")
         code = "from leadline.inference.cli import main; main(prog_name='leadline')"
         command = [sys.executable, "-c", code, "screen", tmp_path, "--json", "--model", models["parcel"]]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # a test run in the background of a shell ignores Ctrl-C, and its children would inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process:
             assert process.stdout is not None
             first = process.stdout.readline()
             process.send_signal(signal.SIGINT)
