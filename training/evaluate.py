@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import binary_calibration_error
 from leadline.datasets.simulator.simulate import Split
 from leadline.models import contract as contracts
 from leadline.models.contract import ModelContract
-from leadline.training.baselines import Baselines, fit_baselines
+from leadline.training.baselines import Baselines, aucs, fit_baselines
 from leadline.training.measure import Row, Task, measure
 
 RATES = (0.002, 0.004, 0.01, 0.05)
@@ -168,10 +168,9 @@ def _auc(honest: Scores, threats: Scores) -> list[float] | None:
     labels = np.r_[np.zeros(len(honest)), np.ones(len(threats))]
     values = np.r_[honest, threats]
     rng = np.random.default_rng(0)
-    draws = []
-    for _ in range(_BOOTSTRAPS):
-        h, t = rng.choice(honest, len(honest)), rng.choice(threats, len(threats))
-        draws.append(roc_auc_score(labels, np.r_[h, t]))
+    h = rng.choice(honest, (len(honest), _BOOTSTRAPS))
+    t = rng.choice(threats, (len(threats), _BOOTSTRAPS))
+    draws = aucs(np.concatenate([h, t]), labels > 0)
     low, high = np.quantile(draws, (0.025, 0.975))
     return [float(roc_auc_score(labels, values)), float(low), float(high)]
 
