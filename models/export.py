@@ -93,6 +93,7 @@ def _save(network: Network, path: Path) -> None:
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     model = program.model_proto
+    forget_sources(model.graph)
     default = numpy_helper.from_array(np.zeros((1, families + 1), np.float32), "declared")
     model.graph.initializer.append(default)
     onnx.checker.check_model(model, full_check=True)
@@ -186,3 +187,12 @@ def export_untrained(kind: Kind, path: str | Path, seed: int = 0, **changes: obj
     training = {"seed": seed, "scans": 0, "steps": 0}
     export(network, path, draft_contract(network.config, training=training), shapes=SHAPES[:4])
     return Path(path)
+
+
+def forget_sources(graph: onnx.GraphProto) -> None:
+    """Remove what the exporter noted of the source (stack traces with the builder's paths) from a graph, in place."""
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    graph.ClearField("metadata_props")
+    graph.ClearField("doc_string")
