@@ -25,8 +25,8 @@ class LeadlineError(Exception):
     """
 
 
-class ScanError(LeadlineError):
-    """A file that cannot be read as a scan.
+class FileError(LeadlineError):
+    """A file or folder that cannot be used.
 
     Args:
         path: the file.
@@ -37,6 +37,10 @@ class ScanError(LeadlineError):
     def __init__(self, path: str | Path, reason: str, remedy: str) -> None:
         self.path, self.reason, self.remedy = str(path), reason, remedy
         super().__init__(f"{path}: {reason}; {remedy}")
+
+
+class ScanError(FileError):
+    """A file that cannot be read as a scan."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from leadline.datasets.scan import KINDS, Kind, LeadlineError
+from leadline.datasets.scan import KINDS, FileError, Kind, LeadlineError
 
 KEY = "leadline"
 """Name of the metadata entry that holds the contract."""
@@ -31,18 +31,8 @@ _METADATA_PROPS, _GRAPH, _IR_VERSION = 14, 7, 1  # field numbers of ModelProto, 
 _LONGEST = 1 << 22  # bytes of metadata that are believed
 
 
-class ModelError(LeadlineError):
-    """A model file that cannot be used.
-
-    Args:
-        path: the file.
-        reason: what is wrong with it.
-        remedy: what the user can do about it.
-    """
-
-    def __init__(self, path: str | Path, reason: str, remedy: str) -> None:
-        self.path, self.reason, self.remedy = str(path), reason, remedy
-        super().__init__(f"{path}: {reason}; {remedy}")
+class ModelError(FileError):
+    """A model file that cannot be used."""
 
 
 @dataclass(frozen=True)

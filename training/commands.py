@@ -13,6 +13,22 @@ import click
 _CORES = os.cpu_count() or 1
 
 
+def _make_folder(path: Path) -> None:
+    """Make a folder for results before hours are spent on them.
+
+    Raises:
+        FileError: it cannot be made or written to.
+    """
+    from leadline.datasets.scan import FileError
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(path, f"cannot be made ({error.strerror or error})", "give another folder") from error
+    if not os.access(path, os.W_OK):
+        raise FileError(path, "cannot be written to", "give another folder, or the right to write there")
+
+
 def _processes(function: click.decorators.FC) -> click.decorators.FC:
     return click.option(
         "--processes",
@@ -80,7 +96,7 @@ def train(
         tensorboard=tensorboard,
         **limits,
     )
-    out.mkdir(parents=True, exist_ok=True)
+    _make_folder(out)
     command = shlex.join(["leadline", *sys.argv[1:]])
     record = {"command": command, "commit": commit(), "machine": machine(), "settings": describe(config)}
     (out / "run.json").write_text(json.dumps(record, indent=1, default=str) + "\n", "utf-8")
@@ -124,6 +140,7 @@ def export(
 
     if (out is None) == (folder is None):
         raise click.UsageError("give either --out FILE or --release FOLDER")
+    _make_folder(folder or (out or Path()).parent)
     if out is not None:
         contract = releases.export_checkpoint(checkpoint, out, version=version, scenes=calibration, processes=processes)
         click.echo(f"{out}: {contract.name} {contract.version}; next: leadline evaluate --model {out}")
@@ -157,6 +174,8 @@ def evaluate(model: Path, scenes: int, seed: int, split: str, target: Path | Non
     from leadline.training.evaluate import evaluate as measure_model
     from leadline.training.report import as_json, table
 
+    if target is not None:
+        _make_folder(target.parent)
     figures = measure_model(model, scenes=scenes, seed=seed, split=split, processes=processes)  # type: ignore[arg-type]
     if target is not None:
         target.write_text(as_json(figures), "utf-8")
