@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from leadline.inference.interruption import INTERRUPTED, Interruption
+
 if TYPE_CHECKING:
     from leadline.datasets.manifest import Manifest
-
-INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended (128 + SIGINT)."""
 
 MOST_LOST = 20
 """So many wrong paths of a manifest are told one by one."""
@@ -97,17 +97,16 @@ def screen(
     album = None if overlays is None else Album(overlays)
     settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour)  # type: ignore[arg-type]
     report = (LineReport if as_json else TableReport)(len(files), quiet)
-    interrupted = False
-    with report:
-        try:
-            for result in screen_files(engine, files, settings, declared.declaration if declared else None):
-                picture = None
-                if album is not None and isinstance(result, Screened):
-                    picture = album.add(result.scan, result.scores, result.quality, result.verdict)
-                report.add(result, picture)
-        except KeyboardInterrupt:
-            interrupted = True
-    if interrupted:
+    interruption = Interruption()
+    with report, interruption, suppress(KeyboardInterrupt):
+        for result in screen_files(engine, files, settings, declared.declaration if declared else None):
+            picture = None
+            if album is not None and isinstance(result, Screened):
+                picture = album.add(result.scan, result.scores, result.quality, result.verdict)
+            report.add(result, picture)
+            if interruption.asked():
+                break
+    if interruption.asked():
         click.echo(f"interrupted: {report.done} of {len(files)} files were screened", err=True)
         ctx.exit(INTERRUPTED)
     lost = [] if declared is None else _lost(declared, files, quiet)

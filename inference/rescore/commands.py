@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from leadline.inference.interruption import INTERRUPTED, Interruption
+
 if TYPE_CHECKING:
     from leadline.inference.rescore.item import Item
 
-SOME_FAILED, WRONG_USE, CEILING, STUCK, INTERRUPTED = 1, 2, 3, 4, 130
+SOME_FAILED, WRONG_USE, CEILING, STUCK = 1, 2, 3, 4
 """Exit codes."""
 
 
@@ -102,7 +103,7 @@ def rescore(
         )  # what is wrong with it shows before anything else
     kind: Any = "shadow" if shadow else "verdict"
     job = Job(settings, model, None if found == CPU else found, kind, job_identity(settings, model, kind), _name())
-    interruption = _Interruption()
+    interruption = Interruption()
     with ExitStack() as stack:
         declared = stack.enter_context(Manifest(manifest)) if manifest else None
         ledger = stack.enter_context(Ledger.open(ledger_place))
@@ -177,28 +178,3 @@ def _told(error: object, code: int) -> int:
 
 def _name() -> str:
     return secrets.token_hex(8)
-
-
-class _Interruption:
-    """Ctrl-C (and SIGTERM): the first asks the run to end well, the second ends it."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._before: dict[int, Any] = {}
-
-    def asked(self) -> bool:
-        return self._asked
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: object) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-        click.echo("ending after the scans under way; press Ctrl-C again to end at once", err=True)

@@ -395,10 +395,11 @@ class TestProcess:
             # a test run in the background of a shell ignores Ctrl-C, and its children would inherit that
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
-            assert process.stdout is not None
+            assert process.stdout is not None and process.stderr is not None
             first = process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            rest, said = process.communicate(timeout=30)
+            # Not communicate(): it would lose the lines that readline has read ahead.
+            rest, said = process.stdout.read(), process.stderr.read()
         assert process.returncode == 130
         printed = [json.loads(line) for line in (first + rest).splitlines()]
         assert f"interrupted: {len(printed)} of 400 files were screened" in said
