@@ -27,7 +27,9 @@ BRIGHTEST = 1.15
 """Transmissions above are cut: noise and gain drift reach there, cargo never does."""
 
 STAGES = 4
-FEATURES = 7
+FEATURES = 11
+SURROUNDINGS = 9
+"""Side of the window, cells of a level, over which goods count as the background of what is smaller."""
 ABSENT = 10.0
 """Evidence logits of whole scans are cut at this size: below, nothing is there."""
 
@@ -262,7 +264,9 @@ class Network(nn.Module):
         levels = []
         for pixels in self.pixels:
             t = halve(t)
-            levels.append(pixels(periodic_features(attenuation_features(t, self.config), self.config)))
+            attenuation = attenuation_features(t, self.config)
+            own = torch.cat((attenuation, excess_features(attenuation[:, :2], self.config)), 1)
+            levels.append(pixels(periodic_features(own, self.config)))
         seen = levels[2]
         context = self.context(torch.cat((seen.mean((2, 3)), (seen * seen).mean((2, 3))), 1))
         gains = (1 + context).unflatten(1, (STAGES - 1, -1)).unsqueeze(3).unsqueeze(4).unbind(1)
@@ -302,20 +306,53 @@ def attenuation_features(t: Tensor, config: NetworkConfig) -> Tensor:
         (a_low - a_high) / (a_high + thin).
     """
     a = -torch.log(t.clamp(min=config.floor))
-    high, low = a[:, :1], a[:, 1:]
-    difference = low - high
-    ratio = (difference / (high.clamp(min=0.0) + config.thin)).clamp(-1.0, 4.0)
+    difference, ratio = _contrast(a, config.thin)
     return torch.cat((a, difference, ratio), 1)
 
 
-def periodic_features(features: Tensor, config: NetworkConfig) -> Tensor:
-    """`attenuation_features` with what makes small contrasts large.
+def _contrast(a: Tensor, thin: float) -> tuple[Tensor, Tensor]:
+    """Difference of the attenuations [high, low], and its share of the high one."""
+    high, low = a[:, :1], a[:, 1:]
+    difference = low - high
+    return difference, (difference / (high.clamp(min=0.0) + thin)).clamp(-1.0, 4.0)
+
+
+def excess_features(a: Tensor, config: NetworkConfig) -> Tensor:
+    """What lies on top of the goods around it: a thing between others shows its own energy contrast here.
+
+    The background is the morphological opening of each attenuation (least, then greatest of a window), so
+    what remains, the top hat, is what is narrower than the window.
+
+    Args:
+        a: (N, 2, h, w) attenuations, [high, low].
+        config: scales; the contrast of thin excesses is noise, so four times `thin` is added below it.
 
     Returns:
-        (N, FEATURES, h, w): also sine and cosine of the contrast over `ratio_period`, and the
+        (N, 2, h, w): high-energy attenuation over the background, and its energy contrast.
+    """
+    excess = a - _greatest(-_greatest(-a))
+    return torch.cat((excess[:, :1], _contrast(excess, 4 * config.thin)[1]), 1)
+
+
+def _greatest(x: Tensor) -> Tensor:
+    """Greatest value of each window of `SURROUNDINGS` cells; row and column apart, which costs less."""
+    half = SURROUNDINGS // 2
+    across = functional.max_pool2d(x, (1, SURROUNDINGS), 1, (0, half))
+    return functional.max_pool2d(across, (SURROUNDINGS, 1), 1, (half, 0))
+
+
+def periodic_features(features: Tensor, config: NetworkConfig) -> Tensor:
+    """Attenuation and excess features with what makes small contrasts large.
+
+    Args:
+        features: (N, 6, h, w), `attenuation_features` and `excess_features`.
+        config: period and thinness.
+
+    Returns:
+        (N, FEATURES, h, w): also sine and cosine of both contrasts over `ratio_period`, and the
         logarithm of the high-energy attenuation.
     """
-    angle = features[:, 3:] * (2 * math.pi / config.ratio_period)
+    angle = features[:, 3::2] * (2 * math.pi / config.ratio_period)
     shade = torch.log(features[:, :1].clamp(min=0.0) + config.thin)
     return torch.cat((features, torch.sin(angle), torch.cos(angle), shade), 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict
@@ -10,11 +11,12 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from leadline.datasets.scan import Declaration, Kind
+from leadline.datasets.materials import catalogue
+from leadline.datasets.scan import Declaration, FileError, Kind
 from leadline.datasets.simulator.scene import Scene
 from leadline.datasets.simulator.simulate import Split, build_scene
 
-VERSION = 1  # raise when scenes of one (seed, index) change
+VERSION = 2  # raise when scenes of one (seed, index) change
 
 
 class SceneCache:
@@ -30,19 +32,31 @@ class SceneCache:
 
     def __init__(self, folder: Path, kind: Kind, seed: int, split: Split = "train") -> None:
         self.kind, self.seed, self.split = kind, seed, split
-        self.folder = folder / f"v{VERSION}-{kind}-{split}-{seed}"
+        text = catalogue().text  # scenes depend on the watch list
+        own = f"-{hashlib.sha256(text.encode()).hexdigest()[:12]}" if text else ""
+        self.folder = folder / f"v{VERSION}-{kind}-{split}-{seed}{own}"
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def __getitem__(self, index: int) -> Scene:
-        """The scene of this number, from disk or built and kept."""
+        """The scene of this number, from disk or built and kept.
+
+        Raises:
+            FileError: it cannot be kept; what is there stays as it is.
+        """
         path = self.folder / f"{index:07d}.scene"
         try:
             return _unpack(path.read_bytes())
         except FileNotFoundError:
             scene = build_scene(self.kind, self.seed, index, self.split)
             scratch = path.with_suffix(f".{os.getpid()}")
-            scratch.write_bytes(_pack(scene))
-            scratch.replace(path)
+            try:
+                scratch.write_bytes(_pack(scene))
+                scratch.replace(path)
+            except OSError as error:
+                scratch.unlink(missing_ok=True)
+                raise FileError(
+                    path, f"the scene cannot be kept ({error.strerror or error})", "free some space on that disk"
+                ) from error
             return scene
 
 

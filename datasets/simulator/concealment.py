@@ -45,7 +45,8 @@ def hide(rng: np.random.Generator, canvas: Canvas, items: Sequence[Item], scenar
     if not hosts:
         return
     low, high = scenario.mass_kg[kind]
-    grams = 1000 * float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    # the greater of two draws: what is hidden has to be worth the freight and the risk
+    grams = 1000 * float(np.exp(rng.uniform(np.log(low), np.log(high), 2).max()))
     material = str(rng.choice(scenario.threat or _watched()))
     way = scenario.way
     if way == "any":
@@ -82,7 +83,7 @@ def _replace(
     seed = centres[rng.integers(len(rooms))]
     order = np.argsort(np.linalg.norm(centres - seed, axis=1)) if together else rng.permutation(len(rooms))
     # full, or less of it in the beam: a part of the unit, a lining, a double bottom
-    level = 1.0 if rng.random() < 0.5 else float(np.exp(rng.uniform(np.log(0.04), 0)))
+    level = 1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(np.log(0.06), 0)))
     for k in order[:_LIMIT]:
         item, room = rooms[k]
         contents = threat if mix is None else blend(rng, item.fill, *mix)

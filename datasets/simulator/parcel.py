@@ -30,7 +30,7 @@ def build(rng: np.random.Generator, goods: list[Goods], split: MachineSplit) -> 
     _belt(rng, canvas)
     items: list[Item] = []
     left, room = rays.width * rng.uniform(0.03, 0.15), rays.width * rng.uniform(0.8, 0.95)
-    count = int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))
+    count = int(rng.choice([1, 2, 3], p=[0.66, 0.26, 0.08]))
     for k in range(count):
         width = min((room - left) / (count - k), 70.0) * rng.uniform(0.6, 0.97)
         height = min(rays.height * rng.uniform(0.3, 0.8), 55.0)
@@ -46,8 +46,10 @@ def build(rng: np.random.Generator, goods: list[Goods], split: MachineSplit) -> 
 
 
 def _other(rng: np.random.Generator) -> Goods:
-    honest = [g for g in carried_by("parcel") if not g.name.startswith("honest_")]
-    return honest[rng.integers(len(honest))]
+    """Goods of a parcel that happens to lie in the same scan: seldom heavy ones."""
+    honest = [g for g in carried_by("parcel") if not watched(g)]
+    weight = np.array([0.25 if g.hard else 1.0 for g in honest])
+    return honest[int(rng.choice(len(honest), p=weight / weight.sum()))]
 
 
 def _belt(rng: np.random.Generator, canvas: Canvas) -> None:
