@@ -144,7 +144,7 @@ def _declared(declaration: Declaration | None, cat: Catalogue) -> frozenset[str]
             if (code.startswith(heading) and len(heading) >= len(row)) or heading.startswith(code)
         }
     if declaration.description:
-        words = _families_of(declaration.description)
+        words = _families_of(declaration.description, cat)
         known |= bool(words)
         names |= words
     return PACKING | names if known else None
@@ -164,14 +164,17 @@ def _longest(code: str) -> str:
     return next(code[:n] for n in range(len(code), 0, -1) if code[:n] in _table())
 
 
-@cache
-def _phrases() -> Mapping[str, list[tuple[_Tokens, frozenset[str]]]]:
+@lru_cache(maxsize=16)
+def _phrases(cat: Catalogue) -> Mapping[str, list[tuple[_Tokens, frozenset[str]]]]:
     """Phrases of the word list by their first token (its plural too), the longest first, exact before plural."""
     text = (files("leadline.datasets") / "data" / "declared_words.toml").read_text("utf-8")
     found: dict[_Tokens, frozenset[str]] = {}
     for section in tomllib.loads(text).values():
         for phrase, families in section.items():
             found[_tokens(phrase)] = frozenset(families)
+    for family in cat.families:
+        for phrase in family.words:  # beside what the word list says of it
+            found[_tokens(phrase)] = found.get(_tokens(phrase), frozenset()) | {family.name}
     for tokens, families in list(found.items()):
         if len(tokens[-1]) > 1:
             for plural in ("s", "es"):
@@ -192,9 +195,9 @@ def _starts(tokens: _Tokens, at: int, phrases: tuple[str, ...]) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _families_of(text: str) -> frozenset[str]:
+def _families_of(text: str, cat: Catalogue) -> frozenset[str]:
     """Families that a description names and does not deny."""
-    tokens = _tokens(text)
+    tokens, phrases = _tokens(text), _phrases(cat)
     named: set[str] = set()
     listed: list[frozenset[str]] = []  # families of the running list "lead, antimony and tin", not yet counted
     denied = once = seen = False  # a denial is open; it ends with the next token; it has met a phrase
@@ -206,7 +209,7 @@ def _families_of(text: str) -> frozenset[str]:
 
     while at < len(tokens):
         token = tokens[at]
-        entry = next((e for e in _phrases().get(token, ()) if tokens[at : at + len(e[0])] == e[0]), None)
+        entry = next((e for e in phrases.get(token, ()) if tokens[at : at + len(e[0])] == e[0]), None)
         if entry is not None:
             if at and tokens[at - 1] not in _LISTING:
                 close()

@@ -17,7 +17,7 @@ from importlib.resources import files
 import numpy as np
 import numpy.typing as npt
 
-from leadline.datasets.materials import catalogue
+from leadline.datasets.materials import Catalogue, catalogue
 from leadline.datasets.scan import LeadlineError
 
 FloatArray = npt.NDArray[np.float64]
@@ -150,12 +150,12 @@ def material_attenuation(name: str, energies_mev: npt.ArrayLike) -> FloatArray:
         float64 (E,), cm2/g; read-only, since it is shared.
     """
     energies = np.ascontiguousarray(energies_mev, dtype=np.float64)
-    return _material(name, energies.tobytes())
+    return _material(name, energies.tobytes(), catalogue())
 
 
 @lru_cache(maxsize=1024)
-def _material(name: str, energies: bytes) -> FloatArray:
-    material = catalogue().materials.get(name)
+def _material(name: str, energies: bytes, cat: Catalogue) -> FloatArray:
+    material = cat.materials.get(name)
     if material is None:
         raise LeadlineError(f"material {name!r}: not in the catalogue; see datasets/data/materials.toml")
     values = mass_attenuation(material.composition, np.frombuffer(energies))

@@ -1,20 +1,41 @@
-"""Goods, packings and scenarios of `data/goods.toml` and `data/scenarios.toml`: data, not code."""
+"""Goods, packings and scenarios of `data/goods.toml` and `data/scenarios.toml`: data, not code.
+
+A material that a user adds to the watch list brings its own: one scenario for each of its `forms`, among the goods
+that it names as `covers`, and honest goods made of it, declared under its family's first heading and words.
+"""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import numpy as np
 
-from leadline.datasets.materials import catalogue
-from leadline.datasets.scan import Declaration, Kind
+from leadline.datasets.materials import Catalogue, catalogue
+from leadline.datasets.scan import KINDS, Declaration, Kind
 
 Substance = tuple[tuple[str, float], ...]
 """What fills a room: materials of the catalogue, each with its share of the bulk density, g/cm3."""
+
+FORMS = {
+    # form: what `scenarios.toml` calls its way and form, and the packings of honest goods by scanner
+    "powder": ("replace", "bag", {"container": ("bags", "big_bags", "drums"), "parcel": ("pouches", "tubs", "jars")}),
+    "mixture": ("mix", "bag", {"container": ("bags", "big_bags"), "parcel": ("pouches", "tubs")}),
+    "ingot": ("bury", "ingot", {"container": ("ingots",), "parcel": ("small_ingots",)}),
+    "block": ("bury", "block", {"container": ("cartons",), "parcel": ("parts", "small_boxes")}),
+    "lump": ("bury", "lump", {"container": ("cartons", "crates"), "parcel": ("parts",)}),
+    "bag": ("bury", "bag", {"container": ("bags",), "parcel": ("pouches",)}),
+    "drum": ("bury", "drum", {"container": ("drums",), "parcel": ("tubs",)}),
+    "sheet": ("bury", "sheet", {"container": ("slabs",), "parcel": ("plates",)}),
+}
+"""Forms in which a material of the user's own is hidden and traded: `powder` takes the place of a unit's contents,
+`mixture` is stirred into them, the others lie among the goods as solids."""
+
+_HIDDEN_KG = {"container": (30.0, 6000.0), "parcel": (0.02, 8.0)}  # where the entry does not say
+_SHARE = (0.3, 0.9)  # by mass, of mixtures
 
 
 @dataclass(frozen=True)
@@ -114,9 +135,31 @@ def packings() -> dict[str, Packing]:
     }
 
 
-@cache
 def goods() -> dict[str, Goods]:
-    """All goods by name."""
+    """All goods by name; those made of materials of the user's own come last."""
+    return _goods(catalogue())
+
+
+@lru_cache(maxsize=16)
+def _goods(cat: Catalogue) -> dict[str, Goods]:
+    return _shipped_goods() | _honest(cat)
+
+
+def _honest(cat: Catalogue) -> dict[str, Goods]:
+    """Goods of the user's own materials, declared as what they are."""
+    families = {f.name: f for f in cat.families if f.watch and f.headings and f.words}
+    found = {}
+    for m in cat.materials.values():
+        if m.forms and m.family in families:
+            family, name = families[m.family], f"honest_{m.name}"
+            packing = {kind: tuple(dict.fromkeys(p for f in m.forms for p in FORMS[f][2][kind])) for kind in KINDS}
+            solidity = (0.9, 1.0) if m.forms[0] in ("powder", "mixture") else (0.3, 1.0)
+            found[name] = Goods(name, family.headings[0], family.words, (m.name,), solidity, packing, hard=True)
+    return found
+
+
+@cache
+def _shipped_goods() -> dict[str, Goods]:
     return {
         k: Goods(
             k, v["hs"], tuple(v["words"]), tuple(v["fill"]), tuple(v["solidity"]),
@@ -126,9 +169,25 @@ def goods() -> dict[str, Goods]:
     }  # fmt: skip
 
 
-@cache
 def scenarios() -> dict[str, Scenario]:
-    """All scenarios by name, in the order of the file."""
+    """All scenarios by name, in the order of the file; those of the user's own materials come last."""
+    return _scenarios(catalogue())
+
+
+@lru_cache(maxsize=16)
+def _scenarios(cat: Catalogue) -> dict[str, Scenario]:
+    found = dict(_shipped_scenarios())
+    for m in cat.materials.values():
+        if m.covers and m.family in cat.watched:
+            for name in m.forms:
+                way, form, _ = FORMS[name]
+                row = f"{m.name}_as_{name}"
+                found[row] = Scenario(row, m.covers, (m.name,), way, m.mass_kg or _HIDDEN_KG, form, _SHARE)
+    return found
+
+
+@cache
+def _shipped_scenarios() -> dict[str, Scenario]:
     pairs = lambda table: {k: tuple(v) for k, v in table.items()}  # noqa: E731
     return {
         k: Scenario(
@@ -142,3 +201,9 @@ def scenarios() -> dict[str, Scenario]:
 def carried_by(kind: Kind) -> list[Goods]:
     """Goods that this kind of scanner sees."""
     return [g for g in goods().values() if g.packing.get(kind)]
+
+
+def watched(goods: Goods) -> bool:
+    """Whether goods are made of watch-list material."""
+    cat = catalogue()
+    return any(name != "air" and cat.materials[name].family in cat.watched for name in goods.fill)
