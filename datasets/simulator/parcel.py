@@ -8,7 +8,7 @@ import numpy as np
 
 from leadline.datasets.simulator import solids
 from leadline.datasets.simulator.geometry import Rays
-from leadline.datasets.simulator.goods import Goods, carried_by, packings, substance
+from leadline.datasets.simulator.goods import Goods, carried_by, packings, substance, watched
 from leadline.datasets.simulator.machines import PARCEL
 from leadline.datasets.simulator.machines import Split as MachineSplit
 from leadline.datasets.simulator.packing import Space, pack
