@@ -1,0 +1,149 @@
+"""Opening a set: adapters find entries, this checks each against its picture and completes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from leadline.datasets.public.folder import Folder
+from leadline.datasets.public.header import Header, read_header
+from leadline.datasets.public.registry import PublicSet, get
+from leadline.datasets.public.scans import Box, Found, LabelledScan, Report, SetError, Unfit
+
+TOLERANCE = 2.0
+"""So many pixels a box may leave the picture without a word: some sets count from 1, some round outwards."""
+
+
+def open_set(name: str, folder: str | Path, *, on_problem: Report | None = None) -> Iterator[LabelledScan]:
+    """The scans of a set, in a repeatable order.
+
+    Only headers of pictures are read here; `LabelledScan.read` reads the pixels.
+
+    Args:
+        name: of the set, see `leadline.datasets.public.SETS`.
+        folder: where the user has it.
+        on_problem: takes problems with single labels or files (a label that points to no file, a
+            box outside the picture, a picture of another depth, broken XML) and returns, to go on
+            with the rest; without it the first problem is raised.
+
+    Returns:
+        An iterator; the folder as a whole is checked before this returns.
+
+    Raises:
+        LeadlineError: no such set.
+        SetError: the folder is absent, is empty or does not hold this set; the message tells where
+            to get it, under which terms, and what was expected. Without `on_problem` also any
+            problem, then or while iterating.
+    """
+    chosen = get(name)
+    root = Path(folder)
+    _check_folder(chosen, root)
+    scans = _complete(chosen, Folder(root), on_problem or _raise)
+    try:
+        first = next(scans, None)
+    except Unfit as error:
+        raise SetError(root, str(error), where_to_get(chosen)) from error
+    if first is None:
+        raise SetError(root, f"holds no scans of the set {chosen.name}", where_to_get(chosen))
+    return chain([first], scans)
+
+
+def where_to_get(chosen: PublicSet) -> str:
+    """Where a set comes from, under which terms, and how its folder must look: the end of an error message."""
+    return f"get {chosen.title} from {chosen.address} (terms: {chosen.terms}); the folder must hold {chosen.layout}"
+
+
+def _raise(problem: SetError) -> None:
+    raise problem
+
+
+def _check_folder(chosen: PublicSet, root: Path) -> None:
+    try:
+        if not root.exists():
+            raise SetError(root, "does not exist", where_to_get(chosen))
+        if not root.is_dir():
+            raise SetError(root, "is not a folder", where_to_get(chosen))
+        with os.scandir(root) as entries:
+            if next(entries, None) is None:
+                raise SetError(root, "is empty", where_to_get(chosen))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SetError(root, f"cannot be read ({reason})", "check its path and permissions") from error
+
+
+def _complete(chosen: PublicSet, folder: Folder, report: Report) -> Iterator[LabelledScan]:
+    first: tuple[Path, int] | None = None
+    for found in chosen.reader(folder, report):
+        try:
+            header = read_header(found.path)
+            low = read_header(found.low) if found.low is not None else None
+        except SetError as error:
+            report(error)
+            continue
+        if first is None:
+            first = (found.path, header.bits)
+        elif header.bits != first[1]:
+            report(
+                SetError(
+                    found.path,
+                    f"stores {header.bits} bits a value, {first[0]} stores {first[1]}",
+                    "keep scans of different depths in different folders: they are worth different things",
+                )
+            )
+            continue
+        yield _labelled(chosen, found, header, low, report)
+
+
+def _labelled(chosen: PublicSet, found: Found, header: Header, low: Header | None, report: Report) -> LabelledScan:
+    boxes = tuple(_checked(found, header, report))
+    named = {box.name for box in found.boxes}
+    labels = None if found.labels is None and not named else tuple(sorted(named.union(found.labels or ())))
+    return LabelledScan(
+        path=found.path,
+        name=chosen.name,
+        rows=header.rows,
+        columns=header.columns,
+        bits=header.bits,
+        fidelity=header.fidelity if low is None else "dual",
+        boxes=boxes,
+        labels=labels,
+        split=found.split,
+        group=found.group or found.path.stem,
+        low=found.low,
+        view=found.view,
+        scanner=chosen.scanner,
+        declaration=found.declaration,
+        mask=found.mask,
+    )
+
+
+def _checked(found: Found, header: Header, report: Report) -> Iterator[Box]:
+    """Boxes in pixels, clipped to the picture; those that leave it are reported, and left out where nothing remains."""
+    source = found.source or found.path
+    if found.size is not None and found.boxes and found.size != (header.rows, header.columns) and all(found.size):
+        report(
+            SetError(
+                source,
+                f"states {found.size[0]} x {found.size[1]} pixels, {found.path.name} has "
+                f"{header.rows} x {header.columns}",
+                "take the picture that was labelled: its boxes do not fit another size",
+            )
+        )
+        return
+    across, down = (header.columns, header.rows) if found.relative else (1, 1)
+    for box in found.boxes:
+        x1, x2, y1, y2 = box.x1 * across, box.x2 * across, box.y1 * down, box.y2 * down
+        told = f"has a box of {box.name} from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g})"
+        if not (x1 < x2 and y1 < y2):
+            report(SetError(source, f"{told}, which has no area", "correct the label"))
+            continue
+        left, right = max(x1, 0.0), min(x2, float(header.columns))
+        top, bottom = max(y1, 0.0), min(y2, float(header.rows))
+        outside = max(left - x1, x2 - right, top - y1, y2 - bottom)
+        if outside > TOLERANCE:
+            size = f"{header.rows} x {header.columns}"
+            report(SetError(source, f"{told}, outside {found.path.name} of {size} pixels", "correct the label"))
+        if left < right and top < bottom:
+            yield Box(box.name, left, top, right, bottom)
