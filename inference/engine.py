@@ -13,7 +13,6 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from leadline.datasets.declarations import expected_families
-from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import KINDS, Kind, LeadlineError, Scan
 from leadline.inference.cpu import available_cores
 from leadline.models import contract
@@ -171,7 +170,7 @@ class Engine:
                 batch = images[members[0]][None]
             else:
                 batch = np.stack([images[i] for i in members])
-            declared = np.stack([expected_families(scans[i].declaration) for i in members]).astype(np.float32)
+            declared = np.stack([_expected(scans[i], models[i]) for i in members])
             found = model.session.run(OUTPUTS, {"transmission": batch, "declared": declared})
             for row, i in enumerate(members):
                 results[i] = _scores([o[row] for o in found], model, model.contract.stride * factors[i])
@@ -181,7 +180,7 @@ class Engine:
         """Check and load a model file."""
         promised = contract.read(path)
         digest = contract.verify(path, required=released)
-        if promised.families != catalogue().names:
+        if promised.families != promised.catalogue.names:
             raise ModelError(
                 path,
                 "fitted on another list of families than datasets/data/materials.toml",
@@ -231,6 +230,11 @@ def resolve_provider(name: str | None) -> str:
     short = ", ".join(p.removesuffix("ExecutionProvider").lower() for p in offered)
     remedy = "install leadline[gpu]" if "cuda" in name.lower() or "tensorrt" in name.lower() else "choose one of them"
     raise LeadlineError(f"--provider {name}: this installation of ONNX Runtime offers {short}; {remedy}")
+
+
+def _expected(scan: Scan, model: Model) -> npt.NDArray[np.float32]:
+    """The network's `declared` input, by the families that the model knows."""
+    return expected_families(scan.declaration, model.contract.catalogue)
 
 
 def _fit(scan: Scan) -> tuple[npt.NDArray[np.float32], int]:

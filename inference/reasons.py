@@ -156,7 +156,7 @@ def open_beam(level: float) -> str:
 
 def title(family: str) -> str:
     """A family's name for people."""
-    return next((f.title for f in catalogue().families if f.name == family), family)
+    return next((f.title for f in catalogue().families if f.name == family), family.replace("_", " "))
 
 
 def percent(share: float) -> str:

@@ -150,7 +150,7 @@ def decide(scan: Scan, scores: Scores, quality: Quality, threshold: float) -> De
     """
     contract = scores.model.contract
     kind, declaration = contract.scanner, scan.declaration
-    declared = tuple(f for f in contract.watched if explains(declaration, f))
+    declared = tuple(f for f in contract.watched if explains(declaration, f, contract.catalogue))
     undeclared = tuple(f for f in contract.watched if f not in declared)
     probability = dict(zip(contract.families, scores.materials.tolist(), strict=True))
     above = scores.score >= threshold

@@ -17,6 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from leadline.datasets.materials import Catalogue, extended
 from leadline.datasets.scan import KINDS, FileError, Kind, LeadlineError
 
 KEY = "leadline"
@@ -54,6 +55,8 @@ class ModelContract:
         training: seed, scans, steps, hours, machine, command, commit.
         metrics: figures on scans of unseen scanner settings.
         licence: SPDX name.
+        watch_list: materials of the user's own that it was fitted on, TOML; empty for the shipped list alone.
+        network: shape of the network, as `models.network.NetworkConfig` has it; for fitting on.
         format: version of this form.
     """
 
@@ -71,6 +74,8 @@ class ModelContract:
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     licence: str = "Apache-2.0"
+    watch_list: str = ""
+    network: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -78,12 +83,19 @@ class ModelContract:
             raise ValueError(f"scanner {self.scanner!r} is none of {', '.join(KINDS)}")
         if not self.families or not set(self.watched) <= set(self.families):
             raise ValueError("the watched families must be among the families")
+        if not isinstance(self.watch_list, str) or not isinstance(self.network, Mapping):
+            raise ValueError("watch_list must be text, network a table")
         if self.stride < 1:
             raise ValueError("stride must be at least 1")
         if self.default_rate not in self.thresholds:
             raise ValueError(f"no threshold for the default rate {self.default_rate}")
         if not all(0 <= t <= 1 for t in self.thresholds.values()) or not 0 <= self.evidence_threshold <= 1:
             raise ValueError("thresholds must lie in 0..1")
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Families and materials that it knows: the shipped ones and those of its watch list."""
+        return extended(self.watch_list, self.name)
 
     @property
     def threshold(self) -> float:

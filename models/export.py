@@ -17,6 +17,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
+from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Kind, LeadlineError
 from leadline.models import contract as contracts
 from leadline.models.contract import ModelContract
@@ -167,6 +168,8 @@ def draft_contract(config: NetworkConfig, **values: object) -> ModelContract:
         "families": config.families,
         "watched": config.watched,
         "stride": config.stride,
+        "network": config.to_dict(),
+        "watch_list": catalogue().text,
         "thresholds": {"0.002": 0.9, "0.004": 0.8, "0.01": 0.7, "0.05": 0.5},
     }
     return ModelContract(**(base | values))
