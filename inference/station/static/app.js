@@ -1,15 +1,15 @@
 // The page: holds queue, viewer and panel together; live updates; keys.
 
-import { $, ask, el, setCsrf, toast } from "./dom.js";
-import { addUser, prepareSearch, search, showUsers, supervise } from "./pages.js";
-import { askFound, askOverride, percent, showDecision, showHistory, showKeys, showMore, showVerdict } from "./panel.js";
+import { $, ask, setCsrf, toast } from "./dom.js";
+import { addUser, prepareSearch, search, searchAlike, showUsers, supervise } from "./pages.js";
+import { askFound, askOverride, askPapers, showDecision, showHistory, showKeys, showMore, showVerdict } from "./panel.js";
 import { Queue } from "./queue.js";
-import { Viewer, readMaps } from "./viewer.js";
+import { look, mode, prepareTools, ready, reset, toggle, viewer } from "./tools.js";
+import { readMaps } from "./viewer.js";
 import { language, setLanguage, t } from "./words.js";
 
-const state = { detail: null, person: null, view: "station", events: null, opening: 0, otherHeat: false, live: null };
+const state = { detail: null, person: null, view: "station", events: null, opening: 0, live: null };
 const queue = new Queue((id) => open(id));
-let viewer = null;
 
 // --- the scan ---------------------------------------------------------------------------------------------------
 
@@ -29,8 +29,12 @@ async function open(id, keep = false) {
     $("empty").textContent = detail.summary.state === "screened" ? "" : `${detail.summary.name}: ${detail.summary.error ?? t(detail.summary.state)}`;
     if (detail.summary.state !== "screened") { viewer?.clear(); return; }
     const [pixels, maps] = await Promise.all([ask(`/api/scans/${id}/pixels`, { raw: true }), ask(`/api/scans/${id}/maps`, { raw: true })]);
-    const [values, planes] = await Promise.all([pixels.arrayBuffer(), maps.arrayBuffer()]);
+    const [values, planes] = await Promise.all([pixels.arrayBuffer(), maps.arrayBuffer(), ready]);
     if (turn !== state.opening) return;
+    if (!viewer) { // told by `ready`; verdict and decision work without the picture
+      $("empty").hidden = false;
+      $("empty").textContent = t("no_webgl");
+    }
     const { rows, columns, scanner } = detail.summary;
     viewer?.show({
       values: new Uint16Array(values), scale: Number(pixels.headers.get("X-Leadline-Scale")), rows, columns, scanner, pixel_mm: detail.maps.pixel_mm,
@@ -68,11 +72,14 @@ const actions = {
     const answer = found ? await askFound(state.detail.maps?.families ?? []) : {};
     if (answer) await entered(ask(`/api/scans/${scan.id}/result`, { method: "POST", json: { found, ...answer } }));
   },
-  look(box) {
-    const [x0, y0, x1, y1] = box, zoom = Math.min(8, 0.5 * Math.min($("stage").clientWidth / (x1 - x0), $("stage").clientHeight / (y1 - y0)));
-    viewer.place = { zoom, x: (x0 + x1) / 2 - $("stage").clientWidth / zoom / 2, y: (y0 + y1) / 2 - $("stage").clientHeight / zoom / 2 };
-    viewer.fitted = false;
-    viewer.draw();
+  next() {
+    const id = queue.beside(1);
+    if (id && id !== queue.current) open(id);
+  },
+  look,
+  alike(scan) {
+    show("search", false);
+    searchAlike(scan, open).catch((error) => toast(error.message));
   },
 };
 
@@ -91,12 +98,17 @@ async function entered(request) {
 
 // --- live updates -----------------------------------------------------------------------------------------------
 
-async function listen() {
-  const first = await ask("/api/scans?limit=200");
-  for (const scan of first.scans) queue.put(scan, false);
+/** What the queue begins with: the newest scans, those that nobody has decided, and every open alarm however old. */
+async function firstScans() {
+  const lists = ["limit=60", "open_only=true&limit=300", "open_only=true&verdict=inspect&limit=300", "open_only=true&verdict=rescan&limit=100"];
+  return (await Promise.all(lists.map((query) => ask(`/api/scans?${query}`)))).flatMap((page) => page.scans);
+}
+
+async function listen(scans) {
+  for (const scan of scans) queue.put(scan, false);
   queue.render();
   openFirst();
-  const after = Math.max(0, ...first.scans.map((s) => s.change));
+  const after = Math.max(0, ...scans.map((s) => s.change));
   state.events?.close();
   const events = new EventSource(`/api/events?after=${after}`);
   state.events = events;
@@ -127,14 +139,14 @@ function openFirst() {
 
 // --- views ------------------------------------------------------------------------------------------------------
 
-function show(view) {
+function show(view, fill = true) {
   state.view = view;
   for (const main of document.querySelectorAll("main")) main.hidden = main.id !== view;
   for (const button of $("tabs").children) {
     if (button.dataset.view === view) button.setAttribute("aria-current", "page"); else button.removeAttribute("aria-current");
   }
   const load = { search: () => search(open), supervise, users: showUsers }[view];
-  load?.().catch((error) => toast(error.message));
+  if (fill) load?.().catch((error) => toast(error.message));
 }
 
 function logIn() {
@@ -145,8 +157,9 @@ function logIn() {
 }
 
 async function start() {
+  let scans;
   try {
-    state.person = await ask("/api/session");
+    [state.person, scans] = await Promise.all([ask("/api/session"), firstScans()]);
   } catch (error) {
     if (error.status === 401) return logIn();
     throw error;
@@ -159,7 +172,7 @@ async function start() {
   $("tabs").querySelector("[data-view=supervise]").hidden = !["supervisor", "admin"].includes(role);
   $("tabs").querySelector("[data-view=users]").hidden = role !== "admin" || !login;
   if (state.view === "login") show("station");
-  await listen();
+  await listen(scans);
 }
 
 function speak(next) {
@@ -182,61 +195,7 @@ function light(theme) {
   $("theme-button").textContent = t(theme === "dark" ? "light" : "dark");
 }
 
-// --- the viewer's tools -----------------------------------------------------------------------------------------
-
-const TOGGLES = { inverse: "inverse", edge: "edge", heat: "heat", boxes: "boxes", ruler: "ruler" };
-
-function toggle(name) {
-  const on = !viewer.options[name];
-  $(name).setAttribute("aria-pressed", String(on));
-  viewer.set(name, on);
-}
-
-function mode(number) {
-  const coloured = number >= 2;
-  if (coloured !== viewer.options.mode >= 2) { // a heat map over colours hides them: each keeps its own setting
-    [state.otherHeat, viewer.options.heat] = [viewer.options.heat, state.otherHeat];
-    $("heat").setAttribute("aria-pressed", String(viewer.options.heat));
-  }
-  viewer.set("mode", number);
-  for (const button of document.querySelectorAll("[data-mode]")) {
-    const on = Number(button.dataset.mode) === number;
-    button.setAttribute("aria-checked", String(on));
-    button.tabIndex = on ? 0 : -1;
-  }
-}
-
-function told(kind, what) {
-  if (kind === "pointer") return readout(what);
-  $("window").value = viewer.span.width;
-  $("level").value = viewer.span.level;
-  $("window").setAttribute("aria-valuetext", viewer.span.width.toFixed(2));
-  $("level").setAttribute("aria-valuetext", viewer.span.level.toFixed(2));
-  $("zoom-one").textContent = viewer.data ? `${Math.round(100 * viewer.place.zoom)} %` : "1:1";
-  const { mode: shown } = viewer.options, legend = $("legend"), key = `${shown}${language()}${viewer.data?.maps?.heaviest}${Boolean(viewer.data)}`;
-  if (legend.dataset.key === key) return;
-  legend.dataset.key = key;
-  legend.replaceChildren(...(!viewer.data || shown < 2 ? [] : shown === 2
-    ? [el("span", {}, t("light_goods")), el("i", { class: "ramp-ratio" }), el("span", {}, t("heavy_goods"))]
-    : [el("span", {}, "0"), el("i", { class: "ramp-areal" }), el("span", {}, `${viewer.data.maps.heaviest.toFixed(0)} g/cm²`)]));
-}
-
-function readout(at) {
-  const box = $("readout");
-  if (!at) { box.textContent = viewer.line ? viewer.length() : ""; return; }
-  const number = (v) => (v >= 0.1 ? v.toFixed(3) : v.toPrecision(3));
-  const parts = [`x ${at.column}, y ${at.row}`, `${t("high")} ${number(at.high)}`, `${t("low")} ${number(at.low)}`];
-  if (at.high > 2e-5 && at.high < 0.95 && at.low > 2e-5) parts.push(`${t("ratio")} ${(Math.log(at.low) / Math.log(at.high)).toFixed(2)}`);
-  if (at.goods !== undefined) {
-    parts.push(`${t("goods_here")} ${at.goods.toPrecision(3)} g/cm²`);
-    if (at.threat > 0.05) parts.push(`${t("watched_here")} ${at.threat.toPrecision(2)} g/cm²`);
-    if (at.high > 0.93) parts.push(t("air"));
-    else if (at.high < 2e-4) parts.push(t("no_penetration"));
-    else if (at.probability > 0.2) parts.push(`${t(at.family)} ${percent(at.probability)}`);
-  }
-  if (viewer.line) parts.push(`${t("ruler")} ${viewer.length()}`);
-  box.textContent = parts.join(" · ");
-}
+// --- keys and files ---------------------------------------------------------------------------------------------
 
 function keys(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || $("dialog").open || state.view === "login") return;
@@ -246,10 +205,10 @@ function keys(event) {
   if (state.view !== "station") return;
   const deeds = {
     c: () => actions.decide("clear"), i: () => actions.decide("inspect"), r: () => actions.decide("rescan"),
-    j: () => { const id = queue.beside(1); if (id) open(id); }, k: () => { const id = queue.beside(-1); if (id) open(id); },
+    j: actions.next, k: () => { const id = queue.beside(-1); if (id) open(id); },
     1: () => mode(0), 2: () => mode(1), 3: () => mode(2), 4: () => mode(3),
     v: () => toggle("inverse"), e: () => toggle("edge"), h: () => toggle("heat"), b: () => toggle("boxes"), m: () => toggle("ruler"),
-    "+": () => viewer.zoomBy(1.25), "=": () => viewer.zoomBy(1.25), "-": () => viewer.zoomBy(0.8), 0: () => { viewer.autoWindow(); viewer.fit(); },
+    "+": () => viewer?.zoomBy(1.25), "=": () => viewer?.zoomBy(1.25), "-": () => viewer?.zoomBy(0.8), 0: reset,
     f: () => actions.result(true), x: () => actions.result(false), p: () => $("report")?.click(),
   };
   if (!(key in deeds)) return;
@@ -257,20 +216,24 @@ function keys(event) {
   deeds[key]();
 }
 
+/** Files that were dropped or chosen: the two of a pair go together; what is declared is asked for. */
 async function send(files) {
-  const groups = [...files];
-  const pairs = new Map();
-  for (const file of groups) {
+  const scans = new Map();
+  for (const file of files) {
     const stem = file.name.replace(/_(high|low)(\.[^.]+)$/i, "$2");
-    pairs.set(stem, [...(pairs.get(stem) ?? []), file]);
+    scans.set(stem, [...(scans.get(stem) ?? []), file]);
   }
-  for (const [name, parts] of pairs) {
+  const papers = await askPapers([...scans.keys()]);
+  if (!papers) return;
+  const last = (file) => Number(!/_high\./i.test(file.name)); // of a pair the high energy goes first
+  for (const [name, parts] of scans) {
     const form = new FormData();
-    for (const file of parts.sort((a, b) => (/_high\./i.test(a.name) ? -1 : /_high\./i.test(b.name) ? 1 : 0))) form.append("file", file);
+    for (const file of parts.sort((a, b) => last(a) - last(b))) form.append("file", file);
+    for (const [key, value] of Object.entries(papers)) if (value) form.append(key, value);
     try {
       const { id } = await ask("/api/scans", { method: "POST", form });
-      if (parts === [...pairs.values()][0]) queue.current = id;
-      toast(t("sent", name));
+      if (scans.size === 1) queue.current = id;
+      toast(t("sent", name), false);
     } catch (error) { toast(`${name}: ${error.message}`); }
   }
 }
@@ -278,25 +241,7 @@ async function send(files) {
 // --- beginning --------------------------------------------------------------------------------------------------
 
 document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "dark";
-try {
-  viewer = new Viewer($("stage"), $("picture"), $("marks"), told);
-} catch (error) {
-  $("empty").textContent = error.message;
-}
-for (const name of Object.keys(TOGGLES)) $(name).addEventListener("click", () => toggle(name));
-for (const button of document.querySelectorAll("[data-mode]")) button.addEventListener("click", () => mode(Number(button.dataset.mode)));
-document.querySelector("[role=radiogroup]").addEventListener("keydown", (event) => {
-  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: 3, ArrowUp: 3 }[event.key];
-  if (!step) return;
-  event.preventDefault();
-  mode((viewer.options.mode + step) % 4);
-  document.querySelector(`[data-mode="${viewer.options.mode}"]`).focus();
-});
-$("zoom-in").addEventListener("click", () => viewer.zoomBy(1.25));
-$("zoom-out").addEventListener("click", () => viewer.zoomBy(0.8));
-$("zoom-one").addEventListener("click", () => viewer.zoomTo(1));
-$("reset").addEventListener("click", () => { if (viewer.data) { viewer.autoWindow(); viewer.fit(); } });
-for (const name of ["window", "level"]) $(name).addEventListener("input", () => viewer.setSpan(Number($("window").value), Number($("level").value)));
+prepareTools();
 $("open-only").addEventListener("change", () => queue.render());
 for (const button of $("tabs").children) button.addEventListener("click", () => show(button.dataset.view));
 $("language-button").addEventListener("click", () => speak(language() === "zh" ? "en" : "zh"));
@@ -304,12 +249,12 @@ $("theme-button").addEventListener("click", () => light(document.documentElement
 $("help-button").addEventListener("click", showKeys);
 $("search-form").addEventListener("submit", (event) => { event.preventDefault(); search(open).catch((error) => toast(error.message)); });
 $("user-form").addEventListener("submit", addUser);
-$("file").addEventListener("change", async (event) => { await send(event.target.files); event.target.value = ""; });
+$("file").addEventListener("change", async (event) => { await send([...event.target.files]); event.target.value = ""; });
 for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {
     event.preventDefault();
     $("drop").classList.toggle("over", name === "dragover");
-    if (name === "drop" && event.dataTransfer.files.length) send(event.dataTransfer.files);
+    if (name === "drop" && event.dataTransfer.files.length) send([...event.dataTransfer.files]);
   });
 }
 document.addEventListener("keydown", keys);

@@ -62,8 +62,10 @@ export async function ask(path, { method = "GET", json, form, raw = false } = {}
 }
 
 let timer = 0;
-export function toast(message) {
+/** A message for some seconds; bad news unless said otherwise. */
+export function toast(message, bad = true) {
   $("toast").textContent = message;
+  $("toast").classList.toggle("good", !bad);
   $("toast").hidden = false;
   clearTimeout(timer);
   timer = setTimeout(() => { $("toast").hidden = true; }, 7000);

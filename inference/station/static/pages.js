@@ -29,12 +29,26 @@ export async function search(open) {
   if (day("search-until")) query.set("until", day("search-until") + 86400);
   const page = await ask(`/api/scans?${query}`);
   $("search-count").textContent = t("hits", page.total);
+  table(page.scans.map((scan) => ({ scan })), open);
+}
+
+/** The scans that the network sees alike, in place of the search's hits. */
+export async function searchAlike(scan, open) {
+  const found = await ask(`/api/scans/${scan.id}/similar?limit=50`);
+  $("search-count").textContent = t("alike", scan.container ?? scan.name);
+  table(found, open);
+}
+
+function table(found, open) {
+  const heads = ["verdict", "container", "declared", "score", "arrived", "decision", "file", found[0]?.distance === undefined ? "" : "distance"];
   $("search-table").replaceChildren(
-    el("thead", {}, el("tr", {}, ["verdict", "container", "declared", "score", "arrived", "decision", "file"].map((key) => el("th", { scope: "col" }, t(key))))),
-    el("tbody", {}, page.scans.map((s) => el("tr", {}, el("td", { class: "tight" }, lamp(s.verdict), t(s.verdict ?? s.state)),
+    el("thead", {}, el("tr", {}, heads.map((key) => (key ? el("th", { scope: "col", class: key === "score" || key === "distance" ? "n" : null }, t(key)) : el("td", {}))))),
+    el("tbody", {}, found.map(({ scan: s, distance }) => el("tr", {}, el("td", { class: "tight" }, lamp(s.verdict), t(s.verdict ?? s.state)),
       el("td", {}, el("button", { type: "button", class: "link", "data-open": s.id, onclick: () => open(s.id) }, s.container ?? s.name)),
       el("td", {}, s.description ?? "", s.hs_code ? ` HS ${s.hs_code}` : ""), el("td", { class: "n" }, s.score === null ? "" : s.score.toFixed(3)),
-      el("td", { class: "tight" }, when(s.arrived)), el("td", {}, s.decision ? t(s.decision) : "", s.result ? ` · ${t(s.result)}` : ""), el("td", {}, s.name)))));
+      el("td", { class: "tight" }, when(s.arrived)), el("td", {}, s.decision ? t(s.decision) : "", s.result ? ` · ${t(s.result)}` : ""), el("td", { class: "file" }, s.container ? s.name : ""),
+      distance !== undefined ? el("td", { class: "n" }, distance.toFixed(3)) : el("td", { class: "n" }, s.verdict
+        ? el("button", { type: "button", class: "link", "data-alike": s.id, "aria-label": t("alike", s.container ?? s.name), onclick: () => searchAlike(s, open).catch((error) => toast(error.message)) }, t("like_this")) : "")))));
 }
 
 const share = (a, b) => (b ? `${Math.round((100 * a) / b)} %` : "–");
@@ -48,8 +62,9 @@ export async function supervise() {
   const inspectedAlarms = sum("false_alarms") + sum("found");
   const tile = (value, key, warn) => el("div", { class: `tile${warn ? " warn" : ""}` }, el("b", {}, value), el("span", {}, t(key)));
   const charts = [["agreement", (p) => (p.decided ? (100 * p.agreed) / p.decided : null), "%"], ["alarms", (p) => (100 * p.alarms) / p.scans, "%"],
-    ["per_scan", (p) => p.seconds, "s"], ["mean_score", (p) => p.mean_score, ""], ["noise", (p) => (p.noise === null ? null : 100 * p.noise), "%"],
-    ["novelty", (p) => p.novelty, ""]];
+    ["false_alarms", (p) => (p.false_alarms + p.found ? (100 * p.false_alarms) / (p.false_alarms + p.found) : null), "%"], ["per_scan", (p) => p.seconds, "s"],
+    ["mean_score", (p) => p.mean_score, ""], ["noise", (p) => (p.noise === null ? null : 100 * p.noise), "%"],
+    ["unpenetrated", (p) => (p.unpenetrated === null ? null : 100 * p.unpenetrated), "%"], ["novelty", (p) => p.novelty, ""]];
   box.replaceChildren(
     el("div", { class: "tiles" }, tile(String(sum("scans")), "scans"), tile(String(sum("alarms")), "alarms"), tile(share(sum("agreed"), sum("decided")), "agreement"),
       tile(share(sum("false_alarms"), inspectedAlarms), "false_alarms"), tile(String(sum("found")), "found_n"), tile(last ? `${last.seconds} s` : "–", "per_scan")),
@@ -69,10 +84,13 @@ async function checkLedger() {
   } catch (error) { toast(error.message); }
 }
 
+/** A figure of the drift as in its chart: shares in per cent. */
+const shown = (d, value) => (["noise", "unpenetrated", "open_beam"].includes(d.name) ? `${figure(100 * value)} %` : figure(value));
+
 function drift(rows) {
   if (!rows.length) return el("p", { class: "facts" }, t("drift_none"));
   return el("table", {}, el("thead", {}, el("tr", {}, ["figure", "first", "now", "deviations", ""].map((key, i) => el("th", { scope: "col", class: i > 0 && i < 4 ? "n" : null }, key && t(key))))),
-    rows.map((d) => el("tr", {}, el("th", { scope: "row" }, t(d.name === "score" ? "mean_score" : d.name)), el("td", { class: "n" }, figure(d.first)), el("td", { class: "n" }, figure(d.now)),
+    rows.map((d) => el("tr", {}, el("th", { scope: "row" }, t(d.name === "score" ? "mean_score" : d.name)), el("td", { class: "n" }, shown(d, d.first)), el("td", { class: "n" }, shown(d, d.now)),
       el("td", { class: "n" }, d.deviations.toFixed(1)), el("td", { class: d.warning ? "is-inspect" : "is-clear" }, d.warning ? `▲ ${t("drift_warning")}` : `● ${t("steady")}`))));
 }
 
@@ -81,16 +99,16 @@ function chart(title, points, unit, period) {
   const known = points.filter(([, v]) => v !== null);
   if (!known.length) return "";
   const values = known.map(([, v]) => v), top = Math.max(...values, unit === "%" ? 1 : 1e-9) * 1.1, from = points[0][0], to = Math.max(points.at(-1)[0], from + period);
-  const x = (at) => 34 + (356 * (at - from)) / (to - from), y = (v) => 108 - (94 * v) / top;
+  const x = (at) => 44 + (346 * (at - from)) / (to - from), y = (v) => 108 - (94 * v) / top;
   const day = (at) => new Date(1000 * at).toISOString().slice(5, 10);
   const label = `${title}: ${known.map(([at, v]) => `${day(at)} ${figure(v)} ${unit}`).join(", ")}`;
-  return el("figure", { class: "chart" }, el("figcaption", {}, title, " ", el("span", { class: "key" }, `${figure(values.at(-1))} ${unit}`)),
+  return el("figure", { class: "chart" }, el("figcaption", {}, title, el("span", { class: "key" }, `${figure(values.at(-1))} ${unit}`)),
     el("svg", { viewBox: "0 0 400 128", role: "img", "aria-label": label },
-      el("path", { d: "M34 14V108H390", stroke: "var(--line)", fill: "none" }),
-      [0, 0.5, 1].map((s) => el("text", { x: 30, y: 112 - 94 * s / 1.1, "text-anchor": "end", "font-size": 10, fill: "var(--dim)" }, figure((top / 1.1) * s))),
+      el("path", { d: "M44 14V108H390", stroke: "var(--line)", fill: "none" }),
+      [0, 0.5, 1].map((s) => el("text", { x: 40, y: 112 - 94 * s / 1.1, "text-anchor": "end", "font-size": 11, fill: "var(--dim)" }, figure((top / 1.1) * s))),
       el("polyline", { points: known.map(([at, v]) => `${x(at)},${y(v)}`).join(" "), fill: "none", stroke: "var(--accent)", "stroke-width": 2 }),
       known.map(([at, v]) => el("circle", { cx: x(at), cy: y(v), r: 3, fill: "var(--accent)" })),
-      el("text", { x: 34, y: 124, "font-size": 10, fill: "var(--dim)" }, day(from)), el("text", { x: 390, y: 124, "text-anchor": "end", "font-size": 10, fill: "var(--dim)" }, day(points.at(-1)[0]))));
+      el("text", { x: 44, y: 124, "font-size": 11, fill: "var(--dim)" }, day(from)), el("text", { x: 390, y: 124, "text-anchor": "end", "font-size": 11, fill: "var(--dim)" }, day(points.at(-1)[0]))));
 }
 
 export async function showUsers() {

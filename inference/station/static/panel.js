@@ -11,8 +11,9 @@ export const percent = (p) => (p > 0.99 && p < 1 ? "> 99 %" : p > 0 && p < 0.01 
 
 export function mass(range) {
   if (!range || range.includes(null)) return "–";
-  const [low, high] = range.map((kg) => (kg >= 1000 ? `${round(kg / 1000)} t` : kg >= 1 ? `${round(kg)} kg` : `${round(1000 * kg)} g`));
-  return low === high ? t("about", low) : low + t("to") + high;
+  const [low, high] = range.map((kg) => (kg >= 1000 ? [round(kg / 1000), "t"] : kg >= 1 ? [round(kg), "kg"] : [round(1000 * kg), "g"]));
+  if (low.join() === high.join()) return t("about", low.join(" "));
+  return (low[1] === high[1] ? low[0] : low.join(" ")) + t("to") + high.join(" ");
 }
 
 const round = (value) => Number(value.toPrecision(2)).toString();
@@ -20,15 +21,15 @@ const round = (value) => Number(value.toPrecision(2)).toString();
 export const when = (seconds) => new Date(1000 * seconds).toLocaleString(language() === "zh" ? "zh-CN" : "en-GB");
 
 export function showVerdict(detail) {
-  const { summary: s, line } = detail;
-  const word = s.verdict ?? s.state, box = $("verdict");
-  box.replaceChildren(
-    el("div", { class: `banner is-${s.verdict ?? "none"}`, "data-verdict": word }, lamp(s.verdict),
-      el("div", {}, el("strong", {}, t(word)), line ? el("small", {}, t("score_of")) : null)),
+  const { summary: s, line, maps } = detail, word = s.verdict ?? s.state;
+  const energies = [...new Set([maps?.high, maps?.low])].filter(Boolean).join(" / ");
+  $("verdict").replaceChildren(
+    el("div", { class: `banner is-${s.verdict ?? "none"}`, "data-verdict": word }, lamp(s.verdict), el("strong", {}, t(word)),
+      line ? el("span", { class: "odds" }, el("b", { id: "score" }, s.score.toFixed(3)), el("small", {}, `${t("threshold")} ${s.threshold.toFixed(3)}`)) : null),
     line ? gauge(s.score, s.threshold) : el("p", { class: "facts" }, s.error ?? ""),
     el("p", { class: "facts" }, el("b", {}, s.container ?? s.name), s.container ? ` · ${s.name}` : "", el("br"),
       `${t("declared")}: `, el("b", {}, detail.declared[language()]), el("br"),
-      `${t("arrived")} ${when(s.arrived)}`, line ? ` · ${s.columns} × ${s.rows}` : "", detail.maps?.high ? ` · ${[detail.maps.high, detail.maps.low].filter(Boolean).join(" / ")}` : ""),
+      `${t("arrived")} ${when(s.arrived)}`, line ? ` · ${s.columns} × ${s.rows}` : "", energies ? ` · ${energies}` : ""),
     line ? el("h3", {}, t("why")) : "",
     el("ul", { class: "reasons", id: "reasons" }, detail.reasons[language()].map((text) => el("li", {}, text))),
   );
@@ -36,13 +37,13 @@ export function showVerdict(detail) {
 
 /** Score against threshold on a scale from 0 to 1. */
 function gauge(score, threshold) {
-  const x = (v) => 4 + 292 * v, colour = score >= threshold ? "var(--inspect)" : "var(--clear)";
-  return el("div", { class: "gauge", role: "img", "aria-label": `${t("score")} ${score.toFixed(3)}, ${t("threshold")} ${threshold.toFixed(3)}` },
-    el("svg", { viewBox: "0 0 300 20", preserveAspectRatio: "none" },
-      el("rect", { x: 4, y: 4, width: 292, height: 10, rx: 5, fill: "var(--raised)" }),
-      el("rect", { x: 4, y: 4, width: Math.max(3, 292 * score), height: 10, rx: 5, fill: colour }),
-      el("path", { d: `M${x(threshold)} 0v18`, stroke: "var(--ink)", "stroke-width": 2 })),
-    el("div", { class: "facts" }, el("b", { id: "score" }, score.toFixed(3)), ` · ${t("threshold")} `, el("b", {}, threshold.toFixed(3))));
+  const x = (v) => 4 + 292 * v, colour = score >= threshold ? "var(--inspect)" : "var(--dim)";
+  return el("div", { class: "gauge", role: "img", "aria-label": `${t("score_of")} ${score.toFixed(3)}, ${t("threshold")} ${threshold.toFixed(3)}` },
+    el("svg", { viewBox: "0 0 300 16", preserveAspectRatio: "none" },
+      el("rect", { x: 4, y: 4, width: 292, height: 8, rx: 4, fill: "var(--raised)" }),
+      el("rect", { x: 4, y: 4, width: Math.max(3, 292 * score), height: 8, rx: 4, fill: colour }),
+      el("path", { d: `M${x(threshold)} 0v16`, stroke: "var(--ink)", "stroke-width": 2 })),
+    el("small", {}, t("score_of")));
 }
 
 export function showDecision(detail, actions) {
@@ -53,7 +54,8 @@ export function showDecision(detail, actions) {
       "aria-pressed": String(s.decision === word), "aria-keyshortcuts": key, onclick: () => actions.decide(word) }, lamp(word), el("span", {}, t(word)), el("kbd", {}, key))));
   const told = s.decision && el("p", { class: "decided", id: "decided" }, `${t("decided")}: `, el("b", {}, t(s.decision)), ` ${t("by")} ${t(s.decided_by)}, ${when(s.decided_at)}`,
     s.override ? ` · ${t(s.override)}` : "", s.note ? ` · ${s.note}` : "");
-  box.replaceChildren(el("h3", {}, t("decide")), choices, told || "", s.decision === "inspect" ? resultForm(s, actions) : "");
+  const next = s.decision && el("button", { type: "button", id: "next", "aria-keyshortcuts": "J", onclick: actions.next }, `${t("next")} `, el("kbd", {}, "J"));
+  box.replaceChildren(choices, told ? el("div", { class: "told" }, told, next) : "", s.decision === "inspect" ? resultForm(s, actions) : "");
 }
 
 function resultForm(s, actions) {
@@ -72,7 +74,7 @@ export function showMore(detail, actions) {
   const regions = line.regions.length ? el("section", { class: "panel" }, el("h3", {}, t("regions")),
     el("table", { class: "regions" }, line.regions.map((r, i) => el("tr", {}, el("td", {}, String(i + 1)), el("td", {}, t(r.family)),
       el("td", { class: "n" }, percent(r.probability)), el("td", {}, mass(r.mass_kg)),
-      el("td", {}, el("button", { type: "button", class: "link", onclick: () => actions.look(r.box) }, t("place"))))))) : "";
+      el("td", {}, el("button", { type: "button", class: "link", onclick: () => actions.look(r.box) }, t("show"))))))) : "";
   const materials = el("section", { class: "panel" }, el("h3", {}, t("materials")), el("div", { class: "bars" },
     line.materials.filter((m) => m.probability >= 0.02).slice(0, 7).map((m) => [el("span", {}, t(m.family)),
       el("meter", { min: 0, max: 1, value: m.probability, "aria-label": `${t(m.family)} ${percent(m.probability)}` }), el("span", { class: "n" }, percent(m.probability))])));
@@ -81,7 +83,8 @@ export function showMore(detail, actions) {
     el("a", { href: `${path}.${language()}.html`, target: "_blank", rel: "noopener", id: "report" }, t("report")),
     el("a", { href: `${path}.${language()}.pdf`, target: "_blank", rel: "noopener" }, t("report_pdf")),
     el("a", { href: `${path}.dcs`, download: "" }, t("report_dicos"))));
-  const alike = el("section", { class: "panel" }, el("h3", {}, t("similar")), el("div", { class: "similar", id: "similar" }));
+  const alike = el("section", { class: "panel" }, el("h3", {}, t("similar"), " ", el("button", { type: "button", class: "link", id: "all-similar", onclick: () => actions.alike(s) }, t("more_alike"))),
+    el("div", { class: "similar", id: "similar" }));
   const history = el("section", { class: "panel" }, el("h3", {}, t("history")), el("ul", { class: "history", id: "history" }));
   box.replaceChildren(regions, materials, record, alike, history);
   ask(`/api/scans/${s.id}/similar?limit=6`).then((found) => {
@@ -111,6 +114,14 @@ export function askFound(families) {
   return askDialog(t("what_found"), [el("div", { class: "options" }, families.map((key, i) => el("label", {},
     el("input", { type: "radio", name: "family", value: key, required: true }), i < 9 ? el("kbd", {}, String(i + 1)) : "", t(key)))),
   el("label", {}, t("note"), el("textarea", { name: "note", maxlength: 500 }))], t("enter"), (form) => ({ family: form.get("family"), note: form.get("note") }));
+}
+
+/** Asks what is declared of files that are sent; gives {container, hs_code, description}, or null. */
+export function askPapers(names) {
+  const field = (name, key, most) => el("label", {}, t(key), el("input", { name, maxlength: most, autocomplete: "off" }));
+  return askDialog(t("papers"), [el("p", { class: "facts" }, names.slice(0, 6).join(", ") + (names.length > 6 ? " …" : "")),
+    el("div", { class: "fields" }, field("container", "container_number", 60), field("hs_code", "hs_code", 20), field("description", "goods", 400))],
+  t("send"), (form) => Object.fromEntries(form));
 }
 
 /** A dialogue with a form; digits choose a radio button, Enter sends, Escape cancels. */

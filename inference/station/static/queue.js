@@ -47,7 +47,7 @@ export class Queue {
     if (kept?.key === key) return kept.item;
     const word = scan.verdict ?? scan.state, goods = scan.description ?? (scan.hs_code ? `HS ${scan.hs_code}` : t("nothing_declared"));
     const item = el("li", {}, el("button", { type: "button", class: `card${scan.fresh ? " new" : ""}`, "data-scan": scan.id, "data-state": word,
-      "aria-current": String(scan.id === this.current), onclick: () => this.open(scan.id) },
+      "aria-current": String(scan.id === this.current), title: scan.container ? scan.name : null, onclick: () => this.open(scan.id) },
     lamp(scan.verdict), el("span", { class: "what" }, scan.container ?? scan.name),
     el("span", { class: "score" }, scan.score === null ? "" : scan.score.toFixed(2)),
     el("span", { class: "goods" }, el("b", { class: `is-${scan.verdict ?? "none"}` }, t(word)), ` · ${goods}`), el("span", { class: "time" })));
@@ -69,6 +69,10 @@ export class Queue {
   /** The scan a step away from the current one. */
   beside(step) {
     const list = this.list(), at = list.findIndex((s) => s.id === this.current);
+    if (step > 0 && list[at]?.decision) { // decided: it has gone to the end, the work is at the beginning
+      const open = list.find((s) => !s.decision);
+      if (open) return open.id;
+    }
     return list[at < 0 ? 0 : Math.min(list.length - 1, Math.max(0, at + step))]?.id;
   }
 }

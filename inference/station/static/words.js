@@ -10,8 +10,8 @@ const WORDS = {
   one: ["Show pixel by pixel", "逐像素显示"], reset: ["Reset", "复位"], zoom_in: ["Zoom in", "放大"], zoom_out: ["Zoom out", "缩小"],
   window: ["Window", "窗宽"], level: ["Level", "窗位"], nothing: ["Nothing waits. Scans appear here as they arrive.", "没有待处理的扫描。扫描到达后会显示在此。"],
   scan: ["Scan", "扫描"], view: ["View", "视图"], picture: ["Picture", "图像"], verdict_panel: ["Verdict and decision", "判定与决定"],
-  stage: ["Scan: drag for window and level, right or Shift drag to pan, wheel to zoom, arrow keys pan",
-    "扫描：拖动调窗宽窗位，右键或 Shift 拖动平移，滚轮缩放，方向键平移"],
+  stage: ["Scan: drag for window and level, right or Shift drag to pan, wheel to zoom, arrow keys pan, two fingers pan and zoom",
+    "扫描：拖动调窗宽窗位，右键或 Shift 拖动平移，滚轮缩放，方向键平移，双指平移和缩放"],
   clear: ["clear", "放行"], inspect: ["inspect", "查验"], rescan: ["rescan", "重新扫描"],
   queued: ["waits", "等待"], working: ["is being judged", "正在判定"], failed: ["cannot be judged", "无法判定"],
   verdict: ["Verdict", "判定"], decision: ["Decision", "决定"], score: ["Probability", "概率"], threshold: ["threshold", "阈值"],
@@ -51,7 +51,10 @@ const WORDS = {
   k_view: ["high, low, ratio, areal density", "高能、低能、能量比、面密度"], k_toggle: ["inverse, edges, heat map, boxes, ruler", "反相、边缘、热图、框、标尺"],
   k_zoom: ["zoom, reset", "缩放、复位"], k_window: ["window and level (on the picture)", "窗宽窗位（在图像上）"], k_report: ["report", "报告"], k_found: ["result: found, nothing found", "结果：查获、未查获"],
   k_pan: ["pan (on the picture)", "平移（在图像上）"], k_help: ["these keys", "本帮助"], score_of: ["probability of undeclared watch-list material", "存在未申报监控物质的概率"],
-  area: ["area", "面积"], mass: ["mass", "质量"], place: ["Place", "区域"], no_webgl: ["This browser has no WebGL2: the scan cannot be shown.", "此浏览器不支持 WebGL2：无法显示扫描。"],
+  area: ["area", "面积"], mass: ["mass", "质量"], hint: ["Drag: window and level · Shift or right drag: pan · wheel: zoom · ?: all keys", "拖动：窗宽窗位 · Shift 或右键拖动：平移 · 滚轮：缩放 · ?：全部快捷键"],
+  show: ["Show", "定位"], next: ["Next scan", "下一个"],
+  papers: ["What is declared?", "申报内容"], container_number: ["Container or parcel number", "集装箱或包裹号"], hs_code: ["HS code", "HS 编码"], goods: ["Goods", "货物"], send: ["Send", "发送"],
+  alike: ["Scans like {0}", "与 {0} 相似的扫描"], like_this: ["Similar", "相似"], more_alike: ["More similar scans", "更多相似扫描"], no_webgl: ["This browser has no WebGL2: the scan cannot be shown.", "此浏览器不支持 WebGL2：无法显示扫描。"],
 };
 
 let index = 0;
