@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from torch import Tensor
 
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Kind, LeadlineError
@@ -30,6 +31,9 @@ SHAPES = ((1, 96, 128), (2, 61, 93), (3, 130, 77), (1, 1, 1), (1, 7, 40), (1, 40
 """Batch, rows and columns at which the two are compared."""
 
 OPSET = 20
+
+REST = "rest_of_state"
+"""Name of the tensor in a model file that no node uses: what is needed to fit on, and only for that."""
 
 
 class ParityError(LeadlineError):
@@ -96,9 +100,24 @@ def _save(network: Network, path: Path) -> None:
     model = program.model_proto
     forget_sources(model.graph)
     default = numpy_helper.from_array(np.zeros((1, families + 1), np.float32), "declared")
-    model.graph.initializer.append(default)
+    model.graph.initializer.extend([default, _rest(network, model.graph)])
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
+
+
+def _rest(network: Network, graph: onnx.GraphProto) -> onnx.TensorProto:
+    """What of a network's state the graph does not hold by name, as one tensor: `models.restore` needs it.
+
+    The exporter folds normalisations into convolutions, and keeps one of several tensors that are alike.
+    """
+    there = {t.name for t in graph.initializer}
+    parts = [v.detach().float().flatten() for name, v in rest(network.state_dict(), there)]
+    return numpy_helper.from_array(torch.cat(parts).numpy() if parts else np.zeros(0, np.float32), REST)
+
+
+def rest(state: Mapping[str, Tensor], there: Collection[str]) -> list[tuple[str, Tensor]]:
+    """Entries of a network's state that are not among the names, in the order in which `REST` holds them."""
+    return [(k, v) for k, v in sorted(state.items()) if k not in there and v.is_floating_point()]
 
 
 def parity(network: Network, path: str | Path, shapes: Sequence[tuple[int, int, int]] = SHAPES) -> dict[str, float]:
