@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from leadline.datasets.public.folder import Folder, number, read_text, read_xml, split_of
@@ -31,26 +32,44 @@ def read(folder: Folder, report: Report) -> Iterator[Found]:
                 yield Found(path, split=splits.get(path.stem) or split_of(path, folder.root), group=source_of(path))
 
 
+class Labels(NamedTuple):
+    """What one XML file says: the picture's name, boxes, and (rows, columns) if it tells."""
+
+    filename: str
+    boxes: list[Box]
+    size: tuple[int, int] | None
+
+
 def read_file(folder: Folder, source: Path, report: Report) -> Found | None:
     """One XML file and its picture, or `None` after a report."""
     try:
-        root = read_xml(source)
-        if root.tag != "annotation":
-            raise SetError(source, f"is XML but no VOC annotation (root <{root.tag[:40]}>)", "move it elsewhere")
-        name = (root.findtext("filename") or "").strip()
-        path = folder.picture(source, source.stem) or (folder.picture(source, name) if name else None)
-        if path is None:
-            raise SetError(source, f"labels {name or source.stem}, which is not in the folder", "add the picture")
+        labels = read_labels(source, report)
+        path = folder.picture(source, source.stem) or (labels.filename and folder.picture(source, labels.filename))
+        if not path:
+            named = labels.filename or source.stem
+            raise SetError(source, f"labels {named}, which is not in the folder", "add the picture")
     except SetError as error:
         report(error)
         return None
+    return Found(path, labels.boxes, labels=(), group=source_of(path), source=source, size=labels.size)
+
+
+def read_labels(source: Path, report: Report) -> Labels:
+    """What one XML file says; boxes that cannot be used are reported and left out.
+
+    Raises:
+        SetError: the file as a whole cannot be used.
+    """
+    root = read_xml(source)
+    if root.tag != "annotation":
+        raise SetError(source, f"is XML but no VOC annotation (root <{root.tag[:40]}>)", "move it elsewhere")
     boxes = []
     for element in root.iter("object"):
         try:
             boxes.append(_box(source, element))
         except SetError as error:
             report(error)
-    return Found(path, boxes, labels=(), group=source_of(path), source=source, size=_size(root))
+    return Labels((root.findtext("filename") or "").strip(), boxes, _size(root))
 
 
 def source_of(path: Path) -> str:

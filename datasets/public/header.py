@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from leadline.datasets.formats.decoded import Unreadable, split_channels
+from leadline.datasets.formats.decoded import Unreadable, check_size, split_channels
 from leadline.datasets.formats.files import HEAD, pair_of, sniff
 from leadline.datasets.formats.picture import jpeg_size, png_bits
 from leadline.datasets.public.scans import SetError
@@ -41,7 +41,9 @@ def read_header(path: Path) -> Header:
             head = stream.read(_JPEG_HEAD if path.suffix.lower() in (".jpg", ".jpeg") else HEAD)
         if not head:
             raise SetError(path, "is empty", _CUT)
-        return _header(path, head)
+        header = _header(path, head)
+        check_size(header.rows, header.columns)
+        return header
     except FileNotFoundError as error:
         raise SetError(path, "does not exist", _CUT) from error
     except Unreadable as error:

@@ -84,7 +84,7 @@ def _complete(chosen: PublicSet, folder: Folder, report: Report) -> Iterator[Lab
             continue
         if first is None:
             first = (found.path, header.bits)
-        elif header.bits != first[1]:
+        elif header.bits != first[1] and not chosen.mixed:
             report(
                 SetError(
                     found.path,
@@ -112,6 +112,7 @@ def _labelled(chosen: PublicSet, found: Found, header: Header, low: Header | Non
         split=found.split,
         group=found.group or found.path.stem,
         low=found.low,
+        part=found.part,
         view=found.view,
         scanner=chosen.scanner,
         declaration=found.declaration,

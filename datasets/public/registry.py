@@ -7,7 +7,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from leadline.datasets.public import form_coco, form_csv, form_folders, form_masks, form_voc
+from leadline.datasets.public import (
+    form_coco,
+    form_csv,
+    form_folders,
+    form_masks,
+    form_voc,
+    set_cargoxray,
+    set_coco,
+    set_compass,
+    set_eagle,
+    set_eds,
+    set_gdxray,
+    set_lines,
+    set_objects,
+    set_sixray,
+)
 from leadline.datasets.public.folder import Folder
 from leadline.datasets.public.scans import Found, Report
 from leadline.datasets.scan import Kind, LeadlineError
@@ -21,6 +36,20 @@ _READERS: dict[str, Reader] = {
     "voc": form_voc.read,
     "coco": form_coco.read,
     "masks": form_masks.read,
+    "sixray": set_sixray.read,
+    "opixray": set_lines.read,
+    "hixray": set_lines.read,
+    "pidray": set_coco.pidray,
+    "clcxray": set_coco.clcxray,
+    "eds": set_eds.read,
+    "pixray": set_objects.pixray,
+    "dvxray": set_objects.dvxray,
+    "ldxray": set_coco.ldxray,
+    "compass-xp": set_compass.read,
+    "gdxray": set_gdxray.read,
+    "cargoxray": set_cargoxray.read,
+    "miro-cargo": set_coco.miro,
+    "eagle-r60": set_eagle.read,
 }
 
 
@@ -41,6 +70,7 @@ class PublicSet:
         good_for: what it can do for this project.
         verified: what the form on disk was checked against.
         scanner: kind of scanner, where all scans are of one.
+        mixed: whether its authors publish scans of different depths together.
     """
 
     name: str
@@ -55,6 +85,7 @@ class PublicSet:
     good_for: str
     verified: str
     scanner: Kind | None = None
+    mixed: bool = False
 
 
 def _load() -> dict[str, PublicSet]:

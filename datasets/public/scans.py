@@ -60,6 +60,7 @@ class LabelledScan:
         split: `"train"`, `"val"`, `"test"` or what the set calls it; `None` where it has none.
         group: scans of one group show the same object or are copies of one another (views, other
             energies, re-encodings) and belong on the same side of any split.
+        part: which part of the set it belongs to, such as its scanner or difficulty; empty where there is one.
         view: of a scanner with several, such as `"OL"`; empty where there is one.
         scanner: kind of scanner, where the whole set is of one.
         declaration: declared goods, where the set tells them.
@@ -77,6 +78,7 @@ class LabelledScan:
     split: str | None = None
     group: str = ""
     low: Path | None = None
+    part: str = ""
     view: str = ""
     scanner: Kind | None = None
     declaration: Declaration | None = None
@@ -143,6 +145,7 @@ class Found:
     split: str | None = None
     group: str = ""
     low: Path | None = None
+    part: str = ""
     view: str = ""
     declaration: Declaration | None = None
     mask: Path | None = None

@@ -248,7 +248,10 @@ def test_coco(tmp_path: Path, draw: Any) -> None:
     [
         (coco(categories=[]), "has a box of the class 2, which its categories lack"),
         (coco(annotations=[{"image_id": 7, "category_id": 2, "bbox": [1, 2, 3]}]), "is not .x, y, width, height."),
-        (coco(annotations=[{"image_id": 9, "category_id": 2, "bbox": [1, 2, 3, 4]}]), "labels the image 9"),
+        (
+            coco(annotations=[{"image_id": 9, "category_id": 2, "bbox": [1, 2, 3, 4]}]),
+            "labels 1 images that its table of images lacks, such as 9",
+        ),
         (coco(annotations=[{"category_id": 2}]), "lacks or misuses the COCO field 'image_id'"),
         (coco(images=[{"id": 7, "file_name": "../a.png"}]), "lies outside the folder"),
         (coco(images=[{"id": 7, "file_name": "c.png"}]), "labels c.png, which is not in the folder"),
