@@ -28,7 +28,7 @@ COMMANDS: dict[str, Entry] = {
     "ledger": Entry("leadline.inference.ledger.commands:ledger", "Check a ledger, or write it out.", "cluster"),
     "train": Entry("leadline.training.commands:train", "Fit a model on simulated scans.", "train"),
     "export": Entry("leadline.training.commands:export", "Write a fitted model as one ONNX file.", "train"),
-    "evaluate": Entry("leadline.training.commands:evaluate", "Measure a model on unseen scanner settings.", "train"),
+    "evaluate": Entry("leadline.training.measure_commands:evaluate", "Measure a model and write a report.", "train"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The commands `train`, `export` and `evaluate` of `leadline`. Heavy imports happen inside them."""
+"""The commands `train` and `export` of `leadline`. Heavy imports happen inside them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,9 @@ from pathlib import Path
 
 import click
 
+from leadline.training.folders import make_folder
+
 _CORES = os.cpu_count() or 1
-
-
-def _make_folder(path: Path) -> None:
-    """Make a folder for results before hours are spent on them.
-
-    Raises:
-        FileError: it cannot be made or written to.
-    """
-    from leadline.datasets.scan import FileError
-
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(path, f"cannot be made ({error.strerror or error})", "give another folder") from error
-    if not os.access(path, os.W_OK):
-        raise FileError(path, "cannot be written to", "give another folder, or the right to write there")
 
 
 def _processes(function: click.decorators.FC) -> click.decorators.FC:
@@ -96,7 +82,7 @@ def train(
         tensorboard=tensorboard,
         **limits,
     )
-    _make_folder(out)
+    make_folder(out)
     command = shlex.join(["leadline", *sys.argv[1:]])
     record = {"command": command, "commit": commit(), "machine": machine(), "settings": describe(config)}
     (out / "run.json").write_text(json.dumps(record, indent=1, default=str) + "\n", "utf-8")
@@ -140,10 +126,10 @@ def export(
 
     if (out is None) == (folder is None):
         raise click.UsageError("give either --out FILE or --release FOLDER")
-    _make_folder(folder or (out or Path()).parent)
+    make_folder(folder or (out or Path()).parent)
     if out is not None:
         contract = releases.export_checkpoint(checkpoint, out, version=version, scenes=calibration, processes=processes)
-        click.echo(f"{out}: {contract.name} {contract.version}; next: leadline evaluate --model {out}")
+        click.echo(f"{out}: {contract.name} {contract.version}; next: leadline evaluate {out}")
         return
     figures = releases.release(
         checkpoint,
@@ -154,29 +140,4 @@ def export(
         seed=seed,
         processes=processes,
     )
-    click.echo(table(figures))
-
-
-@click.command(epilog="Example: leadline evaluate --model models/released/parcel.onnx --scenes 200")
-@click.option("--model", type=click.Path(path_type=Path), required=True, help="ONNX file.")
-@click.option(
-    "--scenes", type=click.IntRange(20), default=2000, show_default=True, help="Each honest and with its threat."
-)
-@click.option("--seed", type=int, default=1000, show_default=True, help="Of the scenes.")
-@click.option(
-    "--split", type=click.Choice(["heldout", "validation"]), default="heldout", show_default=True,
-    help="heldout: scanner settings, meshes and scenes that training never drew.",
-)  # fmt: skip
-@click.option("--json", "target", type=click.Path(path_type=Path), help="Also write all figures here.")
-@_processes
-def evaluate(model: Path, scenes: int, seed: int, split: str, target: Path | None, processes: int) -> None:
-    """Measure a model on unseen scanner settings, beside two baselines."""
-    from leadline.training.evaluate import evaluate as measure_model
-    from leadline.training.report import as_json, table
-
-    if target is not None:
-        _make_folder(target.parent)
-    figures = measure_model(model, scenes=scenes, seed=seed, split=split, processes=processes)  # type: ignore[arg-type]
-    if target is not None:
-        target.write_text(as_json(figures), "utf-8")
     click.echo(table(figures))

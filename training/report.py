@@ -7,13 +7,14 @@ from typing import Any
 
 from leadline.models.contract import ModelContract
 
-_METHODS = {
+METHODS = {
     "network": "this model",
     "largest_attenuation": "largest attenuation",
     "ratio_rule": "best energy-ratio rule",
     "largest_attenuation_and_declaration": "largest attenuation + declaration",
     "ratio_rule_and_declaration": "best energy-ratio rule + declaration",
 }
+"""Methods in words."""
 
 
 def as_json(record: dict[str, Any]) -> str:
@@ -52,10 +53,10 @@ def table(figures: dict[str, Any]) -> str:
         for name, result in figures["methods"].items():
             found = result[group]["found"]
             cells = [percent(found.get(rate)) for rate in ("0.002", "0.004", "0.01", "0.05")]
-            lines.append(f"| {_METHODS[name]} | {area(result[group]['auc'])} | {' | '.join(cells)} |")
+            lines.append(f"| {METHODS[name]} | {area(result[group]['auc'])} | {' | '.join(cells)} |")
         lines.append("")
     lines += ["| method | pairs won (threat above its honest twin) |", "| --- | --- |"]
-    lines += [f"| {_METHODS[name]} | {percent(m['pairs_won'])} |" for name, m in figures["methods"].items()]
+    lines += [f"| {METHODS[name]} | {percent(m['pairs_won'])} |" for name, m in figures["methods"].items()]
     lines += [
         "",
         "| scenario | threats | found at 1 % | that physics allows | of these found |",
@@ -114,7 +115,7 @@ fit never saw.
 
 Simulated scans of scanner settings, meshes and scenes that training never drew (split `{figures["set"]["split"]}`, seed
 {figures["set"]["seed"]}, {figures["set"]["scenes"]} scenes), by the exported file on ONNX Runtime. Reproduce with
-`leadline evaluate --model {contract.scanner}.onnx --scenes {figures["set"]["scenes"]} --seed {figures["set"]["seed"]}`.
+`leadline evaluate {contract.scanner}.onnx --scenes {figures["set"]["scenes"]} --seed {figures["set"]["seed"]}`.
 
 {table(figures)}
 ## What it is not

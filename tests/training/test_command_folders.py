@@ -6,6 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from leadline.inference.cli import main
+from leadline.models import contract
+
+MODEL = str(contract.released("parcel"))
 
 
 @pytest.mark.parametrize(
@@ -13,7 +16,7 @@ from leadline.inference.cli import main
     [
         ["train", "--kind", "parcel", "--minutes", "1", "--out", "{}"],
         ["export", "final.ckpt", "--release", "{}"],
-        ["evaluate", "--model", "parcel.onnx", "--json", "{}/figures.json"],
+        ["evaluate", MODEL, "--out", "{}"],
     ],
 )
 def test_a_folder_that_cannot_be_made(tmp_path: Path, arguments: list[str]) -> None:

@@ -8,7 +8,8 @@ from click.testing import CliRunner, Result
 
 from leadline.datasets.simulator.simulate import simulate
 from leadline.models import contract
-from leadline.training.commands import evaluate, export, train
+from leadline.training.commands import export, train
+from leadline.training.measure_commands import evaluate
 from leadline.training.targets import declared_vector
 
 
@@ -41,9 +42,9 @@ def test_from_nothing_to_a_measured_model(tmp_path: Path) -> None:
     score, _, evidence, *_ = session.run(None, feed)
     assert 0 <= score[0] <= 1 and np.isfinite(evidence).all()
 
-    done = run(evaluate, "--model", path, "--scenes", 20, "--processes", 1, "--json", tmp_path / "figures.json")
+    done = run(evaluate, path, "--scenes", 20, "--processes", 1, "--out", tmp_path, "--json", tmp_path / "f.json")
     assert done.exit_code == 0 and "best energy-ratio rule" in done.output
-    assert json.loads((tmp_path / "figures.json").read_text())["set"]["split"] == "heldout"
+    assert json.loads((tmp_path / "f.json").read_text())["set"]["split"] == "heldout"
 
 
 def test_export_wants_one_target(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_baselines_are_in_the_same_table(rows: list[Row], tiny: NetworkConfig) -
     for words in ("this model", "largest attenuation", "best energy-ratio rule", "reo", "90.0 % (82.6 to 94.5)"):
         assert words in text
     page = card(contract, found, "ab" * 32)
-    assert "ab" * 32 in page and "leadline evaluate --model parcel.onnx --scenes 100 --seed 1" in page
+    assert "ab" * 32 in page and "leadline evaluate parcel.onnx --scenes 100 --seed 1" in page
 
 
 def test_clues_by_hand() -> None:
