@@ -118,15 +118,16 @@ def assess(scan: Scan) -> Quality:
         floor = max(OPAQUE_BELOW[scan.scanner.kind], 3 * _dark_spread(l_, alive))
         one_energy = (smooth_low < floor) & ~opaque
         told = goods & (h > 0.02) & (h < 0.8)
-        swapped = bool(told.sum() > 50 and np.median(l_[told] - h[told]) > 0 and np.mean(l_[told] > h[told]) > 0.8)
+        count = np.count_nonzero(told)
+        swapped = bool(count > 50 and np.count_nonzero(told & (l_ > h)) > 0.8 * count)
     # The average over 3 x 3 cells takes one cell off every edge; what is dark beside an opaque cell belongs to it.
     opaque = (cv2.dilate(opaque.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & (h < dark) & alive
-    count = max(int(goods.sum()), 1)
+    covered = max(int(goods.sum()), 1)
     noise, goods_noise = _noise(high)
     return Quality(
         unpenetrated_fraction=float(opaque.mean()),
-        unpenetrated_goods=float((opaque & goods).sum() / count),
-        one_energy_fraction=float((one_energy & goods).sum() / count),
+        unpenetrated_goods=float((opaque & goods).sum() / covered),
+        one_energy_fraction=float((one_energy & goods).sum() / covered),
         noise=noise,
         goods_noise=goods_noise,
         clipped_fraction=_clipped(high),
@@ -146,15 +147,20 @@ def _same(high: npt.NDArray[np.float32], low: npt.NDArray[np.float32]) -> bool:
 
 
 def _cells(channel: npt.NDArray[np.float32], cell: int) -> npt.NDArray[np.float32]:
+    """Averages over cells. Halving twice is thrice as fast as quartering: there is a kernel for 2 x 2."""
     rows, columns = channel.shape[0] // cell, channel.shape[1] // cell
-    kept = channel[: rows * cell, : columns * cell]
-    return cv2.resize(kept, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+    averaged: npt.NDArray = channel[: rows * cell, : columns * cell]
+    for side in (2, 1) if cell == 4 else (1,):
+        averaged = cv2.resize(averaged, (side * columns, side * rows), interpolation=cv2.INTER_AREA)
+    return averaged.astype(np.float32, copy=False)
 
 
 def _dead(channel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Rows and columns where nearly nothing is read in 98 of 100 pixels."""
-    nothing = channel < 1e-3
-    few_rows, few_columns = nothing[:, ::3].mean(axis=1) > 0.98, nothing[::3].mean(axis=0) > 0.98
+    nothing = (channel < 1e-3).view(np.uint8)
+    across, down = np.ascontiguousarray(nothing[:, ::3]), nothing[::3]
+    few_rows = cv2.reduce(across, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0] > 0.98 * across.shape[1]
+    few_columns = cv2.reduce(down, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0] > 0.98 * down.shape[0]
     if few_rows.all() or few_columns.all():  # nothing comes through at all: that is no matter of lines
         few_rows[:], few_columns[:] = False, False
     return few_rows, few_columns

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import tempfile
+import threading
 import time
 import zipfile
 from collections import OrderedDict
@@ -116,6 +118,23 @@ def fetch(part: Part, place: str) -> bytes:
     return data
 
 
+def announce(item: Item) -> None:
+    """Tell the system that an item on a local disk will be read soon, so that it reads while others are computed."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    wanted = [(item.path, 0, 0)] if item.path is not None else []
+    wanted += [(part.container, part.offset, part.size) for part in item.parts if part.how == "slice"]
+    for path, offset, size in wanted:
+        try:
+            # Without O_NONBLOCK a pipe that has a scan's name would be waited for.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError):  # whoever reads it will say why
+            continue
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+        os.close(descriptor)
+
+
 def open_binary(place: str) -> BinaryIO:
     """A file, local or behind a URL, open for reading.
 
@@ -169,16 +188,18 @@ def _from_store(part: Part) -> bytes:
 
 
 _ZIPS: OrderedDict[str, zipfile.ZipFile] = OrderedDict()
+_ZIPS_LOCK = threading.Lock()
 
 
 def _from_zip(part: Part) -> bytes:
     """One member; the archive's directory is kept, for reading it costs more than a scan."""
-    archive = _ZIPS.pop(part.container, None) or zipfile.ZipFile(open_binary(part.container))
-    _ZIPS[part.container] = archive
-    while len(_ZIPS) > 2:
-        _ZIPS.popitem(last=False)[1].close()
-    with archive.open(archive.getinfo(part.name)) as stream:
-        data = stream.read(part.size + 1)  # a forged size must not fill the memory
+    with _ZIPS_LOCK:  # readers share an archive; one that another closes would fail them
+        archive = _ZIPS.pop(part.container, None) or zipfile.ZipFile(open_binary(part.container))
+        _ZIPS[part.container] = archive
+        while len(_ZIPS) > 2:
+            _ZIPS.popitem(last=False)[1].close()
+        with archive.open(archive.getinfo(part.name)) as stream:
+            data = stream.read(part.size + 1)  # a forged size must not fill the memory
     if len(data) > part.size:
         raise ValueError("holds more than its directory says")
     return data

@@ -78,6 +78,8 @@ class Job:
         run: random name of this run, for the rows' context.
         threads: of one inference.
         batch: scans of one inference.
+        readers: threads that read and decode ahead of the inference; 0: the worker's own thread does, between two
+            inferences, and the system is only told what will be read next.
     """
 
     settings: Settings
@@ -88,6 +90,7 @@ class Job:
     run: str
     threads: int = 1
     batch: int = 1
+    readers: int = 0
 
     def profile(self) -> dict[str, Any]:
         """The scanner profile: what the user said of the scanner, and the threshold."""

@@ -19,7 +19,7 @@ from typing import Any
 from leadline.datasets.scan import LeadlineError
 from leadline.inference.rescore.item import Item, Job, Result
 
-CHUNK = 8
+CHUNK = 4
 """Items that are sent to a worker at once."""
 
 QUEUED = 2

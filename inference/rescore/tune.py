@@ -27,6 +27,9 @@ SECONDS = 1.0
 
 MOST_GPU_WORKERS = 8
 
+READERS = 2
+"""Threads of a worker that read ahead, where there is something to compute on beside the cores that decode."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -36,12 +39,14 @@ class Plan:
         workers: processes.
         threads: of one inference.
         batch: scans of one inference.
+        readers: threads of each worker that read and decode ahead of the inference, see `Job`.
         rates: what was measured, scans a second by plan; empty where nothing was.
     """
 
     workers: int
     threads: int = 1
     batch: int = 1
+    readers: int = 0
     rates: tuple[tuple[str, float], ...] = ()
 
     def __str__(self) -> str:
@@ -55,7 +60,14 @@ class Plan:
 def default(job: Job, workers: int | None) -> Plan:
     """The plan where nothing is measured: a worker a core, one thread each. The container's CPU quota counts."""
     cores = available_cores()
-    return Plan(workers or (cores if job.provider is None else min(cores, MOST_GPU_WORKERS)))
+    count = workers or (cores if job.provider is None else min(cores, MOST_GPU_WORKERS))
+    return Plan(count, readers=readers(job, count, 1))
+
+
+def readers(job: Job, workers: int, threads: int) -> int:
+    """Reading threads of each worker: none where every core has a worker that decodes and scores in turn."""
+    every_core_busy = threads == 1 and workers >= available_cores()
+    return 0 if job.provider is None and every_core_busy else READERS
 
 
 def choose(job: Job, sample: list[Item], workers: int | None) -> Plan:
@@ -145,7 +157,7 @@ def measured(job: Job, sample: list[Item], plan: Plan, fixed: bool) -> Plan:
             if rates[1, plan.workers, 1] > GAIN * rates[best]:
                 best = (1, plan.workers, 1)
     told = tuple((f"{w}x{t} threads, {b} at a time", r) for (w, t, b), r in rates.items())
-    return Plan(*best, told)
+    return Plan(*best, readers(job, best[0], best[1]), told)
 
 
 def _each(engine: object, scans: list[Scan]) -> object:
@@ -171,4 +183,4 @@ def _rate(work: Callable[[], object], scans: list[Scan], together: int) -> float
 
 def apply(job: Job, plan: Plan) -> Job:
     """The job under a plan."""
-    return replace(job, threads=plan.threads, batch=plan.batch)
+    return replace(job, threads=plan.threads, batch=plan.batch, readers=plan.readers)

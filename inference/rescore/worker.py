@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -16,23 +17,29 @@ from leadline.datasets.scan import LeadlineError, Scan
 from leadline.inference.engine import Engine, Scores
 from leadline.inference.ledger.store import Seen
 from leadline.inference.quality import Quality
-from leadline.inference.rescore.fetch import NoScan, Unfit, content_hash, load
+from leadline.inference.rescore.fetch import NoScan, Unfit, announce, content_hash, load
 from leadline.inference.rescore.item import Item, Job, Result, failure_event, verdict_event
 from leadline.inference.screening import measure
 from leadline.inference.verdict import verdict_of
 from leadline.models.contract import ModelError
 
-AHEAD = 2
-"""Scans that are read while one is scored."""
+AHEAD = 4
+"""Scans beyond the batch that are read ahead, or of which the system is told that they will be read."""
 
 READERS_REMOTE = 6
 """Threads that fetch from an object store, whose answers take longer than decoding."""
 
 Loaded = tuple[Scan, Quality, float]
+Pending = tuple[Item, Callable[[], Loaded]]
+"""An item, and what waits for its scan or reads it now."""
 
 
 class Worker:
-    """Screens items one after the other; while one is scored the next ones are read and decoded.
+    """Screens items one after the other.
+
+    Where each worker has one core (`job.readers` is 0), it decodes and scores in turn: while one worker decodes another
+    scores, and a thread beside it would only take turns with it, at the price of caches and of memory that goes
+    back to the system after each scan. What lies in an object store is always fetched ahead.
 
     Args:
         job: what to do.
@@ -46,7 +53,7 @@ class Worker:
         self.job = job
         self.engine = Engine(job.model, job.provider, job.threads)
         self.context = {"leadline": version("leadline"), "onnxruntime": version("onnxruntime"), "host": platform.node()}
-        self._pool = ThreadPoolExecutor(READERS_REMOTE, thread_name_prefix="leadline-read")
+        self._pool = ThreadPoolExecutor(max(READERS_REMOTE, job.readers), thread_name_prefix="leadline-read")
 
     def run(self, items: Iterable[Item]) -> Iterator[Result]:
         """Screen items.
@@ -58,35 +65,39 @@ class Worker:
             LeadlineError: nothing can be screened: the model is unusable, or no room is left to unpack.
         """
         rest = iter(items)
-        waiting: deque[tuple[Item, Future[Loaded]]] = deque()
-        batch: list[tuple[Item, Future[Loaded]]] = []
+        waiting: deque[Pending] = deque()
         while True:
             while len(waiting) < self._ahead(waiting) and (item := next(rest, None)) is not None:
-                waiting.append((item, self._pool.submit(self._load, item)))
+                waiting.append((item, self._begun(item)))
             if not waiting:
                 return
-            batch = [waiting.popleft() for _ in range(min(self.job.batch, len(waiting)))]
-            yield from self._screen(batch)
+            yield from self._screen([waiting.popleft() for _ in range(min(self.job.batch, len(waiting)))])
 
     def close(self) -> None:
         """End the reading threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _ahead(self, waiting: deque[tuple[Item, Future[Loaded]]]) -> int:
-        remote = bool(waiting) and any(part.how == "object" for part in waiting[0][0].parts)
+    def _ahead(self, waiting: deque[Pending]) -> int:
+        remote = bool(waiting) and _remote(waiting[0][0])
         return self.job.batch + (READERS_REMOTE if remote else AHEAD)
+
+    def _begun(self, item: Item) -> Callable[[], Loaded]:
+        if self.job.readers or _remote(item):
+            return self._pool.submit(self._load, item).result
+        announce(item)
+        return partial(self._load, item)
 
     def _load(self, item: Item) -> Loaded:
         started = time.perf_counter()
         scan = load(item, self.job.settings)
         return scan, measure(scan), 1000 * (time.perf_counter() - started)
 
-    def _screen(self, batch: list[tuple[Item, Future[Loaded]]]) -> Iterator[Result]:
+    def _screen(self, batch: list[Pending]) -> Iterator[Result]:
         results: list[Result | None] = []
         loaded: list[tuple[int, Item, Loaded, float]] = []
-        for item, future in batch:
+        for item, loaded_of in batch:
             try:
-                found = future.result()
+                found = loaded_of()
                 model = self.engine.model_for(found[0].scanner.kind, item.place)
                 loaded.append((len(results), item, found, self.job.settings.threshold_of(model)))
                 results.append(None)
@@ -139,6 +150,10 @@ class Worker:
 
     def _seen(self, item: Item, outcome: str) -> Seen | None:
         return Seen(item.identity(), self.job.identity, item.stamp, outcome) if item.stamp else None
+
+
+def _remote(item: Item) -> bool:
+    return any(part.how == "object" or "://" in part.container for part in item.parts)
 
 
 def failed(job: Job, item: Item, error: str, context: dict[str, Any]) -> Result:
