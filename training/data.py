@@ -7,7 +7,7 @@ in its place, and both go into the same batch: what tells them apart is the thre
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from leadline.datasets.materials import catalogue, use_catalogue
 from leadline.datasets.scan import Kind
 from leadline.datasets.simulator.cache import SceneCache
 from leadline.datasets.simulator.scanner import Machine
@@ -70,6 +71,8 @@ class StreamConfig:
         canvas: rows and columns, pixels.
         drop: share of scans whose declaration is withheld.
         confess: share of scans whose declaration names what is hidden.
+        rank, ranks: which of how many processes that fit together this one is; each makes its own scenes.
+        watch_list: the user's part of the catalogue in use, which worker processes take over.
     """
 
     network: NetworkConfig
@@ -84,6 +87,9 @@ class StreamConfig:
     canvas: tuple[int, int] = (0, 0)
     drop: float = 0.08
     confess: float = 0.04
+    rank: int = 0
+    ranks: int = 1
+    watch_list: str = field(default_factory=lambda: catalogue().text)
 
     @property
     def pooled_canvas(self) -> tuple[int, int]:
@@ -131,9 +137,11 @@ class Stream(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)
-        info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
         c = self.config
+        use_catalogue(c.watch_list)
+        info = get_worker_info()
+        own, each = (info.id, info.num_workers) if info else (0, 1)
+        worker, workers = c.rank * each + own, c.ranks * each
         scans = Scans(c)
         rng = np.random.default_rng([c.seed, c.first, worker, 0xBA7C])
         augment = Augment(augment_config(c.network.kind, c.pooled_canvas), int(rng.integers(1 << 31)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,14 +15,17 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchmetrics.classification import BinaryAUROC
 
+from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import LeadlineError
 from leadline.models.network import Network, NetworkConfig
 from leadline.training.data import Batch, StreamConfig, fixed_batches, loader
 from leadline.training.losses import LossConfig, losses
+from leadline.training.saving import WholeFiles, explained
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class FitConfig:
         bf16: compute in bfloat16 where that is safe.
         tensorboard: also log for TensorBoard.
         loss: weights of the loss.
+        accelerator, devices, nodes, strategy: Lightning's own words; "auto" takes all GPUs of this machine, or else
+            its processor.
     """
 
     network: NetworkConfig
@@ -76,6 +81,10 @@ class FitConfig:
     bf16: bool = True
     tensorboard: bool = False
     loss: LossConfig = field(default_factory=LossConfig)
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    nodes: int = 1
+    strategy: str = "auto"
 
 
 class Fit(lightning.LightningModule):
@@ -118,6 +127,8 @@ class Fit(lightning.LightningModule):
         if self._clock is not None:
             self.elapsed += now - self._clock
         self._clock = now
+        if self.trainer.world_size > 1:  # one clock: all learn at the same rate and stop at the same step
+            self.elapsed = float(self.trainer.strategy.broadcast(self.elapsed))
         rate = self.config.learning_rate * schedule(self.done, self.config.warm_up)
         optimizers = self.optimizers()
         for group in (optimizers[0] if isinstance(optimizers, list) else optimizers).param_groups:
@@ -125,7 +136,7 @@ class Fit(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         parts = losses(self._raw(batch), batch, self.network.watched, self.config.loss)
-        self.scans += len(batch["twin"])
+        self.scans += len(batch["twin"]) * self.trainer.world_size
         self.log_dict(parts, prog_bar=False, batch_size=len(batch["twin"]))
         self.log("fit", parts["loss"], prog_bar=True, batch_size=1)
         return parts["loss"]
@@ -157,11 +168,34 @@ class Fit(lightning.LightningModule):
             "elapsed": self.elapsed,
             "scans": self.scans,
             "seed": self.config.seed,
+            "watch_list": catalogue().text,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.elapsed = float(checkpoint["leadline"]["elapsed"])
         self.scans = int(checkpoint["leadline"]["scans"])
+
+
+class Scenes(lightning.LightningDataModule):
+    """The scans of a fit; each of several processes gets its own scenes to learn from, and all of those to watch.
+
+    Args:
+        stream: of the scans.
+        workers: processes that make them, for each process that fits.
+        watched: batches for validation.
+    """
+
+    def __init__(self, stream: StreamConfig, workers: int, watched: list[Batch]) -> None:
+        super().__init__()
+        self.stream, self.workers, self.watched = stream, workers, watched
+
+    def train_dataloader(self) -> Any:
+        assigned = self.trainer
+        rank, ranks = (assigned.global_rank, assigned.world_size) if assigned else (0, 1)
+        return loader(replace(self.stream, rank=rank, ranks=ranks), self.workers)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(self.watched, batch_size=None)  # type: ignore[arg-type]
 
 
 def schedule(done: float, warm_up: float) -> float:
@@ -171,19 +205,29 @@ def schedule(done: float, warm_up: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
 
 
-def fit(config: FitConfig, *, resume: bool = True, progress: bool = True) -> Path:
+def fit(
+    config: FitConfig,
+    *,
+    resume: bool = True,
+    progress: bool = True,
+    module: Fit | None = None,
+    scans: Callable[[StreamConfig, list[Batch]], lightning.LightningDataModule] | None = None,
+) -> Path:
     """Fit a network, or go on with the fit in `config.out`.
 
     Args:
         config: the fit.
         resume: go on from `last.ckpt` where there is one; otherwise begin anew.
         progress: show a progress bar.
+        module: what is fitted; by default a new network.
+        scans: makes what it learns from, out of the stream of simulated scans and the batches to watch.
 
     Returns:
         The final checkpoint, `config.out / "final.ckpt"`.
 
     Raises:
-        LeadlineError: neither time nor steps are limited, or the folder holds a fit of another network.
+        LeadlineError: neither time nor steps are limited, the folder holds a fit of another network, or nothing more
+            can be written there. What was saved stays, and the same call goes on from it.
     """
     if not config.minutes and not config.steps:
         raise LeadlineError("train: no end; give --minutes or --steps")
@@ -192,7 +236,7 @@ def fit(config: FitConfig, *, resume: bool = True, progress: bool = True) -> Pat
     config.out.mkdir(parents=True, exist_ok=True)
     last = config.out / "last.ckpt"
     start = load_checkpoint(last) if resume and last.is_file() else None
-    module = Fit(config)
+    module = module or Fit(config)
     if start is not None:
         _same_network(start, config, last)
     stream = StreamConfig(
@@ -205,35 +249,50 @@ def fit(config: FitConfig, *, resume: bool = True, progress: bool = True) -> Pat
         reuse=config.reuse,
         canvas=config.canvas,
     )
-    watched = fixed_batches(replace(stream, split="validation", scenes=0, first=0), config.validation)
-    trainer = lightning.Trainer(
-        accelerator="auto" if torch.cuda.is_available() else "cpu",
-        devices="auto" if torch.cuda.is_available() else 1,
-        precision="bf16-mixed" if config.bf16 else "32-true",
-        max_steps=config.steps or -1,
-        max_epochs=-1,
-        val_check_interval=config.validate_every if watched else None,
-        check_val_every_n_epoch=None,
-        limit_val_batches=len(watched) or 0,
-        num_sanity_val_steps=0,
-        gradient_clip_val=2.0,
-        log_every_n_steps=10,
-        logger=_loggers(config),
-        callbacks=_callbacks(config, progress),
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        default_root_dir=config.out,
-    )
-    trainer.fit(
-        module,
-        loader(stream, config.workers),
-        DataLoader(watched, batch_size=None) if watched else None,  # type: ignore[arg-type]
-        ckpt_path=str(last) if start is not None else None,
-        weights_only=True,
-    )
-    final = config.out / "final.ckpt"
-    trainer.save_checkpoint(final, weights_only=True)
+    with explained(config.out):
+        watched = fixed_batches(replace(stream, split="validation", scenes=0, first=0), config.validation)
+        trainer = _trainer(config, len(watched), progress)
+        trainer.fit(
+            module,
+            datamodule=scans(stream, watched) if scans else Scenes(stream, config.workers, watched),
+            ckpt_path=str(last) if start is not None else None,
+            weights_only=True,
+        )
+        final = config.out / "final.ckpt"
+        trainer.save_checkpoint(final, weights_only=True)
     return final
+
+
+def _trainer(config: FitConfig, watched: int, progress: bool) -> lightning.Trainer:
+    cuda = torch.cuda.is_available()
+    try:
+        return lightning.Trainer(
+            accelerator="cpu" if config.accelerator == "auto" and not cuda else config.accelerator,
+            devices=1 if config.devices == "auto" and not cuda else config.devices,
+            num_nodes=config.nodes,
+            strategy=config.strategy,
+            precision="bf16-mixed" if config.bf16 else "32-true",
+            max_steps=config.steps or -1,
+            max_epochs=-1,
+            val_check_interval=config.validate_every if watched else None,
+            check_val_every_n_epoch=None,
+            limit_val_batches=watched or 0,
+            num_sanity_val_steps=0,
+            gradient_clip_val=2.0,
+            log_every_n_steps=10,
+            logger=_loggers(config),
+            callbacks=_callbacks(config, progress),
+            plugins=[WholeFiles()],
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=config.out,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise LeadlineError(
+            f"train: accelerator, devices, nodes or strategy cannot be had here ({error}); "
+            "change them in the configuration, or leave them out"
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

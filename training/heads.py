@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from leadline.datasets.materials import use_catalogue
 from leadline.datasets.scan import Kind
 from leadline.datasets.simulator.simulate import Sample, simulate_pair
 from leadline.models.network import Network, Summary
@@ -88,7 +89,9 @@ def _prepare(checkpoint: Path, seed: int) -> None:
     global _network, _seed
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    _network, _seed = network_from(load_checkpoint(checkpoint)), seed
+    made = load_checkpoint(checkpoint)
+    use_catalogue(made["leadline"].get("watch_list", ""))
+    _network, _seed = network_from(made), seed
 
 
 def _scene(index: int) -> list[Seen]:
