@@ -32,10 +32,15 @@ SOME_FAILED, WRONG_USE, CEILING, STUCK = 1, 2, 3, 4
 @click.option("--workers", metavar="N", type=click.IntRange(1, 4096), help="Worker processes; measured without it.")
 @click.option("--limit-failures", metavar="P", default="50%", show_default=True, help="Stop above 5% or 100 failures.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed in an earlier run.")
+@click.option(
+    "--timeout", metavar="SECONDS", type=click.FloatRange(min=1), default=300, show_default=True,
+    help="A scan that takes longer is a failure.",
+)  # fmt: skip
 @click.option("--threshold", metavar="SCORE", type=click.FloatRange(0, 1), help="Least score that alarms.")
 @click.option("--false-alarm-rate", metavar="RATE", type=click.FloatRange(0, 1), help="The model's threshold for it.")
 @click.option("--provider", metavar="NAME", help="ONNX Runtime provider, such as cuda; without it: cpu.")
 @click.option("--scanner", type=click.Choice(["parcel", "container"]), help="For files that do not say it.")
+@click.option("--profile", metavar="FILE", type=click.Path(path_type=Path), help="Profile of a calibrated scanner.")
 @click.option("--pseudocolour", is_flag=True, help="Read 8-bit pictures as a vendor's pseudo-colour.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.pass_context
@@ -51,10 +56,12 @@ def rescore(
     workers: int | None,
     limit_failures: str,
     retry_failed: bool,
+    timeout: float,
     threshold: float | None,
     false_alarm_rate: float | None,
     provider: str | None,
     scanner: str | None,
+    profile: Path | None,
     pseudocolour: bool,
     quiet: bool,
 ) -> None:
@@ -86,6 +93,7 @@ def rescore(
         ) from None
     # Only now, so that --help and mistakes in the options answer at once.
     from leadline.datasets.scan import LeadlineError
+    from leadline.inference.calibration.profile import read_profile
     from leadline.inference.engine import CPU, Engine, resolve_provider
     from leadline.inference.ledger import Ledger
     from leadline.inference.rescore import sources as places
@@ -95,14 +103,16 @@ def rescore(
     from leadline.inference.rescore.progress import Progress
     from leadline.inference.screening import Settings
 
-    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour)  # type: ignore[arg-type]
+    known = None if profile is None else read_profile(profile)
+    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour, known)  # type: ignore[arg-type]
     found = resolve_provider(provider)
-    if model is not None:
+    if model is not None or known is not None:
         settings.threshold_of(
-            Engine(model, None, 1).model_for(None)
+            Engine(model, None, 1).model_for(known.scanner if known else None)
         )  # what is wrong with it shows before anything else
     kind: Any = "shadow" if shadow else "verdict"
-    job = Job(settings, model, None if found == CPU else found, kind, job_identity(settings, model, kind), _name())
+    job = Job(settings, model, None if found == CPU else found, kind, job_identity(settings, model, kind), _name(),
+              timeout_s=timeout)  # fmt: skip
     interruption = Interruption()
     with ExitStack() as stack:
         declared = stack.enter_context(Manifest(manifest)) if manifest else None

@@ -18,6 +18,10 @@ Outcome = Literal["done", "failed", "skipped"]
 """`"skipped"`: looked like a scan by its name, and is an ordinary picture."""
 
 
+TIMEOUT_S = 300.0
+"""No scan takes so long; a decoder that never returns does."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Where the bytes of a file inside something lie.
@@ -80,6 +84,7 @@ class Job:
         batch: scans of one inference.
         readers: threads that read and decode ahead of the inference; 0: the worker's own thread does, between two
             inferences, and the system is only told what will be read next.
+        timeout_s: a worker that gives no result for so long is ended; a scan that does so twice is given up.
     """
 
     settings: Settings
@@ -91,6 +96,7 @@ class Job:
     threads: int = 1
     batch: int = 1
     readers: int = 0
+    timeout_s: float = TIMEOUT_S
 
     def profile(self) -> dict[str, Any]:
         """The scanner profile: what the user said of the scanner, and the threshold."""
@@ -120,13 +126,14 @@ class Result:
 
 
 def profile_of(settings: Settings) -> dict[str, Any]:
-    """Settings as JSON types."""
-    return {
+    """Settings as JSON types; a calibrated scanner's profile stands as the hash of its file."""
+    told = {
         "scanner": settings.scanner,
         "pseudocolour": settings.pseudocolour,
         "threshold": settings.threshold,
         "false_alarm_rate": settings.false_alarm_rate,
     }
+    return told if settings.profile is None else told | {"calibration": settings.profile.sha256}
 
 
 def job_identity(settings: Settings, model: Path | None, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""The local engine: worker processes fed over pipes. One that dies takes no more than the file that killed it."""
+"""The local engine: worker processes fed over pipes. One that dies or hangs takes no more than the file at fault."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing.connection import Connection, wait
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from leadline.datasets.scan import LeadlineError
+from leadline.inference.rescore.fetch import content_hash
 from leadline.inference.rescore.item import Item, Job, Result
 
 CHUNK = 4
@@ -28,8 +29,11 @@ QUEUED = 2
 WINDOW = 64
 """Results of so many items a worker may wait for an earlier one: memory stays bounded, the order stays."""
 
-HANGS_S = 300.0
-"""A worker that gives no result for so long is taken for hung, and ended."""
+START_S = 300.0
+"""A worker that is not ready by then is taken for hung."""
+
+GONE_S = 10.0
+"""So long is waited for a process that was killed: one that hangs in a disk's or a network's driver cannot end."""
 
 CHANCES = 2
 """A file that has ended so many processes by itself is at fault; the first time, memory may have been short."""
@@ -44,6 +48,7 @@ class _Process:
     pipe: Connection
     sent: deque[tuple[int, Item]] = field(default_factory=deque)
     alone: bool = False
+    ready: bool = False
     useful: bool = False
     since: float = 0.0
 
@@ -106,8 +111,11 @@ class Pool:
                         self._send(one, chunk)
             if not any(one.sent for one in self._processes) and not suspects:
                 return
-            for one in self._ready():
+            for one in self._talking():
                 self._receive(one, waiting, suspects)
+            for one in self._hanging():
+                one.process.kill()
+                self._bury(one, waiting, suspects, hung=True)
             while taken in waiting:
                 yield waiting.pop(taken)
                 taken += 1
@@ -138,13 +146,19 @@ class Pool:
         with contextlib.suppress(OSError):  # it has died: its pipe is at its end, which `_receive` sees
             one.pipe.send([item for _, item in chunk])
 
-    def _ready(self) -> list[_Process]:
+    def _talking(self) -> list[_Process]:
+        """Workers that have said something, or died."""
         pipes = {one.pipe: one for one in self._processes}
-        ready = [pipes[p] for p in wait(list(pipes), timeout=0.5) if isinstance(p, Connection)]
-        for one in self._processes:
-            if one not in ready and one.sent and time.monotonic() - one.since > HANGS_S:
-                one.process.kill()
-        return ready
+        return [pipes[p] for p in wait(list(pipes), timeout=0.5) if isinstance(p, Connection)]
+
+    def _hanging(self) -> list[_Process]:
+        """Workers that have had something to do for too long without a word."""
+        now = time.monotonic()
+        return [
+            one
+            for one in self._processes
+            if one.sent and now - one.since > (self.job.timeout_s if one.ready else START_S) and not one.pipe.poll()
+        ]
 
     def _receive(
         self, one: _Process, waiting: dict[int, tuple[Item, Result]], suspects: deque[tuple[int, Item]]
@@ -156,40 +170,64 @@ class Pool:
             return
         if isinstance(message, str):
             raise LeadlineError(message)
+        if message is None:
+            one.ready, one.since = True, time.monotonic()
+            return
         number, item = one.sent.popleft()
         waiting[number] = (item, message)
         one.since, one.useful, self._deaths = time.monotonic(), True, 0
         if not one.sent:
             one.alone = False
 
-    def _bury(self, one: _Process, waiting: dict[int, tuple[Item, Result]], suspects: deque[tuple[int, Item]]) -> None:
+    def _bury(
+        self,
+        one: _Process,
+        waiting: dict[int, tuple[Item, Result]],
+        suspects: deque[tuple[int, Item]],
+        hung: bool = False,
+    ) -> None:
         """Put a new worker in the place of one that died, and find out what killed it."""
         one.pipe.close()
-        one.process.join()
+        one.process.join(GONE_S)
         how = one.process.exitcode
-        one.process.close()
+        if how is not None:
+            one.process.close()
         if one.alone and one.sent:
-            from leadline.inference.rescore.worker import failed
-
             number, item = one.sent.popleft()
             self._fatal[number] += 1
-            if self._fatal[number] < CHANCES:
+            if self._fatal[number] < CHANCES and not hung:
                 suspects.appendleft((number, item))
             else:
                 del self._fatal[number]
-                error = f"{item.place}: ends the process that reads it ({_said(how)}); keep it apart and report it"
-                waiting[number] = (item, failed(self.job, item, error, {}))
+                waiting[number] = (item, self._given_up(item, how, hung))
         elif one.sent:
             suspects.extend(one.sent)
         if not one.useful:
             self._deaths += 1
             if self._deaths > DEATHS + len(self._processes):
                 raise LeadlineError(
-                    f"rescore: workers end before they give a result ({_said(how)}); "
+                    f"rescore: workers end before they give a result ({'hung' if hung else _said(how)}); "
                     "see whether memory is short, and whether `leadline screen` works"
                 )
         self.restarts += 1
         self._processes[self._processes.index(one)] = self._start()
+
+    def _given_up(self, item: Item, how: int | None, hung: bool) -> Result:
+        """The result of an item that has no other. Its bytes are asked for, but not waited for: they may hang too."""
+        from leadline.inference.rescore.worker import failed
+
+        if hung:
+            limit = f"{self.job.timeout_s:g}"
+            error = f"gives no result within {limit} s; keep it apart and report it, or give more with --timeout"
+        else:
+            error = f"ends the process that reads it ({_said(how)}); keep it apart and report it"
+        found: SimpleQueue[str] = SimpleQueue()
+        threading.Thread(target=lambda: found.put(content_hash(item)), daemon=True, name="leadline-hash").start()
+        try:
+            subject = found.get(timeout=GONE_S)
+        except Empty:
+            subject = ""
+        return failed(self.job, item, f"{item.place}: {error}", {}, subject)
 
 
 def _said(exit_code: int | None) -> str:
@@ -220,6 +258,7 @@ def _serve(pipe: Connection, job: Job) -> None:
 
     try:
         worker = Worker(job)
+        pipe.send(None)
         while True:
             # Chunk by chunk: `run` reads ahead within what it is given and never waits for what is not there.
             for result in worker.run(_at_hand(inbox)):

@@ -25,6 +25,9 @@ GAIN = 1.05
 SECONDS = 1.0
 """So long each plan is tried, at least once over the sample."""
 
+START_S = 300.0
+"""So long is waited for the process that measures."""
+
 MOST_GPU_WORKERS = 8
 
 READERS = 2
@@ -87,9 +90,12 @@ def choose(job: Job, sample: list[Item], workers: int | None) -> Plan:
     process.start()
     there.close()
     try:
-        while not here.poll(0.2):
-            pass
-        found = here.recv()
+        patience, found = START_S, None
+        while found is None:
+            if not here.poll(patience):  # a file hangs; the run itself will find out which
+                process.kill()
+                return plan
+            found, patience = here.recv(), job.timeout_s
     except (EOFError, OSError):
         return plan
     finally:
@@ -108,18 +114,27 @@ def _measure(pipe: Connection, job: Job, sample: list[Item], plan: Plan, fixed: 
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        pipe.send(measured(job, sample, plan, fixed))
+        pipe.send(measured(job, sample, plan, fixed, lambda: pipe.send(None)))
     except LeadlineError as error:
         pipe.send(str(error))
     except OSError:
         pass
 
 
-def measured(job: Job, sample: list[Item], plan: Plan, fixed: bool) -> Plan:
+def measured(
+    job: Job, sample: list[Item], plan: Plan, fixed: bool, going_on: Callable[[], None] = lambda: None
+) -> Plan:
     """Try plans on the scans of a sample that can be read.
 
     A plan counts only if its answers are the very bits of one scan on one thread: then a run that was interrupted
     and went on under another plan ends with the same ledger.
+
+    Args:
+        job: what will be done.
+        sample: items to try it on.
+        plan: where nothing can be measured.
+        fixed: its number of workers must stay.
+        going_on: is called after each step.
 
     Raises:
         LeadlineError: the model cannot be used.
@@ -129,6 +144,7 @@ def measured(job: Job, sample: list[Item], plan: Plan, fixed: bool) -> Plan:
 
     scans: list[Scan] = []
     for item in sample:
+        going_on()
         try:
             scans.append(load(item, job.settings))
         except Exception:  # the run itself will tell of it
@@ -138,12 +154,14 @@ def measured(job: Job, sample: list[Item], plan: Plan, fixed: bool) -> Plan:
     if not scans:
         return plan
     scans = (scans * max(BATCHES))[: max(BATCHES)]
+    going_on()
     single = Engine(job.model, job.provider, 1)
     answers = [s.score for s in single.score_batch(scans[:1])] and [single.score(s).score for s in scans]
     share = 1 if fixed else plan.workers
     rates: dict[tuple[int, int, int], float] = {(plan.workers, 1, 1): _rate(lambda: _each(single, scans), scans, share)}
     best = (plan.workers, 1, 1)
     for batch in BATCHES:
+        going_on()
         groups = [scans[i : i + batch] for i in range(0, len(scans), batch)]
         if [s.score for g in groups for s in single.score_batch(g)] != answers:
             continue
@@ -151,6 +169,7 @@ def measured(job: Job, sample: list[Item], plan: Plan, fixed: bool) -> Plan:
         if rates[plan.workers, 1, batch] > GAIN * rates[best]:
             best = (plan.workers, 1, batch)
     if not fixed and job.provider is None and plan.workers > 1:
+        going_on()
         wide = Engine(job.model, job.provider, plan.workers)
         if [wide.score(s).score for s in scans] == answers:
             rates[1, plan.workers, 1] = _rate(lambda: _each(wide, scans), scans, 1)

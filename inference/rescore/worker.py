@@ -89,7 +89,7 @@ class Worker:
 
     def _load(self, item: Item) -> Loaded:
         started = time.perf_counter()
-        scan = load(item, self.job.settings)
+        scan = self.job.settings.known(load(item, self.job.settings))
         return scan, measure(scan), 1000 * (time.perf_counter() - started)
 
     def _screen(self, batch: list[Pending]) -> Iterator[Result]:
@@ -133,7 +133,7 @@ class Worker:
     def _scores(self, scans: list[Scan]) -> list[Scores | Exception]:
         """Scores of a batch; if it fails as a whole, of each scan by itself."""
         try:
-            return list(self.engine.score_batch(scans))
+            return list(self.engine.score_batch([self.job.settings.for_model(scan) for scan in scans]))
         except ModelError:
             raise
         except Exception as error:
@@ -156,8 +156,12 @@ def _remote(item: Item) -> bool:
     return any(part.how == "object" or "://" in part.container for part in item.parts)
 
 
-def failed(job: Job, item: Item, error: str, context: dict[str, Any]) -> Result:
-    """The result of an item that could not be screened. Only one whose bytes can be read is remembered."""
-    subject = content_hash(item)
+def failed(job: Job, item: Item, error: str, context: dict[str, Any], subject: str | None = None) -> Result:
+    """The result of an item that could not be screened. Only one whose bytes can be read is remembered.
+
+    Args:
+        subject: hash of its bytes if that is known, empty if they cannot be had.
+    """
+    subject = content_hash(item) if subject is None else subject
     seen = Seen(item.identity(), job.identity, item.stamp, "failed") if subject and item.stamp else None
     return Result("failed", "error", failure_event(job, item, error, subject, context), seen, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,9 @@ import numpy as np
 import pytest
 
 from leadline.inference.ledger import Ledger, Row, verify
+from leadline.inference.rescore import sources, tune
+from leadline.inference.rescore.item import Job
+from leadline.inference.screening import Settings
 
 Rows = Callable[..., list[Row]]
 PROGRAM = [sys.executable, "-c", "from leadline.inference.cli import main; main(prog_name='leadline')"]
@@ -116,6 +120,50 @@ def test_a_poison_file_and_a_worker_killed_by_the_kernel(
     again = run_rescore(scans / "day0", "--ledger", tmp_path / "ledger", "--retry-failed")
     assert again.returncode == 0, again.stderr
     assert len(matters(tmp_path / "ledger", ("verdict",))) == 20
+
+
+HANGING = """
+import os, re
+import leadline.inference.rescore.fetch as fetch
+real = fetch.read_scan
+def read_scan(path, **values):
+    if os.path.basename(path) == "scan002.tif":
+        re.match("(a+)+$", 64 * "a" + "b")  # takes years, and no other thread of the process goes on meanwhile
+    return real(path, **values)
+fetch.read_scan = read_scan
+"""
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that start from now on have a decoder that never returns from scan002.tif."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(HANGING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+
+def test_a_decoder_that_never_returns(
+    scans: Path, tmp_path: Path, hanging: None, run_rescore: Any, matters: Rows
+) -> None:
+    """Its worker is ended twice, the second time with no other scan beside it; then the scan is a failure."""
+    place = tmp_path / "ledger"
+    run = run_rescore(scans / "day0", "--ledger", place, "--timeout", "3", workers=2)
+    assert run.returncode == 1, run.stderr
+    rows = matters(place)
+    assert [Path(r.body["path"]).name for r in rows] == [f"scan{n:03}.tif" for n in range(20)]
+    (failure,) = (r for r in rows if r.kind == "failure")
+    assert Path(failure.body["path"]).name == "scan002.tif"
+    assert "gives no result within 3 s" in failure.body["error"]
+    assert failure.subject == hashlib.sha256((scans / "day0" / "scan002.tif").read_bytes()).hexdigest()
+    again = run_rescore(scans / "day0", "--ledger", place, "--timeout", "3")
+    assert "20 done in an earlier run, 1 of them failed then" in again.stderr
+
+
+def test_a_hanging_scan_does_not_hold_up_the_measurement(scans: Path, hanging: None, models: Any) -> None:
+    settings = Settings(scanner="parcel")
+    job = Job(settings, models["parcel"], None, "verdict", "0" * 64, "run", timeout_s=1)
+    found = list(sources.items(str(scans)))
+    assert tune.choose(job, found, 2) == tune.default(job, 2)
 
 
 def test_too_many_failures(scans: Path, tmp_path: Path, run_rescore: Any, matters: Rows) -> None:
