@@ -19,6 +19,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "screen": Entry("leadline.inference.screen:screen", "Screen scans: a verdict, its place and its reasons for each."),
+    "calibrate": Entry("leadline.inference.calibration.commands:calibrate", "Fit leadline to a scanner."),
     "serve": Entry("leadline.inference.station.serve:serve", "Run the operator station.", "station"),
     "user": Entry("leadline.inference.station.users:user", "Add and remove the station's users.", "station"),
     "rescore": Entry("leadline.inference.rescore.commands:rescore", "Screen a whole archive into a ledger.", "cluster"),
@@ -26,6 +27,10 @@ COMMANDS: dict[str, Entry] = {
         "leadline.inference.rescore.compare_command:compare_ledgers", "Tell what changed between two models.", "cluster"
     ),
     "ledger": Entry("leadline.inference.ledger.commands:ledger", "Check a ledger, or write it out.", "cluster"),
+    "project": Entry(
+        "leadline.datasets.simulator.project_command:project", "Project a simulated threat into a scan."
+    ),
+    "datasets": Entry("leadline.datasets.public.commands:datasets", "List and check public data sets."),
     "train": Entry("leadline.training.commands:train", "Fit a model on simulated scans.", "train"),
     "export": Entry("leadline.training.commands:export", "Write a fitted model as one ONNX file.", "train"),
     "evaluate": Entry("leadline.training.measure_commands:evaluate", "Measure a model and write a report.", "train"),

@@ -46,6 +46,7 @@ SCREENING = (
     "datasets.declarations",
     "datasets.manifest",
     "datasets.formats",
+    "datasets.public",
     "models.contract",
     "inference",
 )

@@ -1,4 +1,4 @@
-"""A table of labels: one row a scan, or one row a box."""
+"""A table of labels: one row a scan, or one row a box; the same file serves evaluation and fine-tuning."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from leadline.datasets.public.scans import Box, Found, Report, SetError
 from leadline.datasets.scan import Declaration, LeadlineError
 
 TABLE = "labels.csv"
+THREAT = "threat"
+"""Class of a scan that is labelled as a threat without saying of what family."""
+PRESENT = frozenset({"1", "threat", "yes", "true", "found"})
+ABSENT = frozenset({"", "0", "honest", "clear", "benign", "none", "no", "false", "not_found"})
+"""Labels that name no class, lower case: something is there (the column `family` may say what), or nothing."""
 _EDGES = ("x1", "y1", "x2", "y2")
 
 
 def read(folder: Folder, report: Report) -> Iterator[Found]:
     """Scans in the order in which `labels.csv` names them.
 
-    Columns: `path` (from the folder); `label`, one class or several with semicolons between them,
-    empty where there is nothing; if wanted `split`, `group`, `x1`, `y1`, `x2`, `y2` (pixels, one
-    row a box), `hs_code` and `description` of the declared goods.
+    Columns: `path` (from the folder); `label`, one class or several with semicolons between them, or a word of
+    `PRESENT` or `ABSENT`; if wanted `family`, the class where the label names none; `split`; `group`; `boxes`
+    (`x1 y1 x2 y2`, pixels, several with semicolons between them) or one row a box in `x1`, `y1`, `x2`, `y2`;
+    `hs_code` and `description` of the declared goods. Other columns are ignored.
     """
     source = folder.need(TABLE)
     found: dict[str, Found] = {}
@@ -29,9 +35,8 @@ def read(folder: Folder, report: Report) -> Iterator[Found]:
         try:
             path = folder.inside(where, cells["path"])[0] if cells["path"] else None
             if path is None or not path.is_file():
-                raise SetError(
-                    where, f"names {cells['path'] or 'no file'}, which is not in the folder", "correct the path"
-                )
+                reason = f"names {cells['path'] or 'no file'}, which is not in the folder"
+                raise SetError(where, reason, "correct the path")
             entry = found.setdefault(os.path.realpath(path), Found(path, labels=set(), source=source))
             _add(entry, where, cells)
         except SetError as error:
@@ -40,15 +45,15 @@ def read(folder: Folder, report: Report) -> Iterator[Found]:
 
 
 def _add(entry: Found, where: Path, cells: dict[str, str]) -> None:
-    names = {name.strip() for name in cells["label"].split(";")} - {""}
-    edges = [cells.get(edge, "") for edge in _EDGES]
-    if any(edges):
-        if len(names) != 1:
-            raise SetError(where, "has a box with no class, or with several", "give the label of this box alone")
+    names = _names(where, cells)
+    edges = _edges(cells)
+    if edges and len(names) != 1:
+        raise SetError(where, "has a box with no class, or with several", "give the label of this box alone")
+    for edge in edges:
         try:
-            x1, y1, x2, y2 = (number(edge) for edge in edges)
+            x1, y1, x2, y2 = (number(value) for value in edge)
         except ValueError as error:
-            raise SetError(where, f"has a box whose edges are no numbers ({error})", "fill x1, y1, x2, y2") from error
+            raise SetError(where, f"has a box whose edges are no numbers ({error})", "give x1 y1 x2 y2") from error
         entry.boxes.append(Box(min(names), x1, y1, x2, y2))
     entry.labels = {*(entry.labels or ()), *names}
     split = cells.get("split") or entry.split
@@ -61,3 +66,20 @@ def _add(entry: Found, where: Path, cells: dict[str, str]) -> None:
             entry.declaration = Declaration(hs_code(code) if code else None, description or None)
         except LeadlineError as error:
             raise SetError(where, f"declares an HS code that is none ({error})", "correct hs_code") from error
+
+
+def _names(where: Path, cells: dict[str, str]) -> set[str]:
+    label, family = cells["label"], cells.get("family", "")
+    if label.lower() in PRESENT:
+        return {family or THREAT}
+    if label.lower() in ABSENT:
+        if family:
+            raise SetError(where, f"labels nothing yet names the family {family}", "correct one of them")
+        return set()
+    return {name.strip() for name in label.split(";")} - {""}
+
+
+def _edges(cells: dict[str, str]) -> list[list[str]]:
+    listed = [part.replace(",", " ").split() for part in cells.get("boxes", "").split(";") if part.strip()]
+    one = [cells.get(edge, "") for edge in _EDGES]
+    return [*listed, one] if any(one) else listed

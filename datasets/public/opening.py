@@ -16,6 +16,10 @@ TOLERANCE = 2.0
 """So many pixels a box may leave the picture without a word: some sets count from 1, some round outwards."""
 
 
+OWN = "yours"
+"""Terms of the generic forms: the scans are the user's."""
+
+
 def open_set(name: str, folder: str | Path, *, on_problem: Report | None = None) -> Iterator[LabelledScan]:
     """The scans of a set, in a repeatable order.
 
@@ -40,18 +44,28 @@ def open_set(name: str, folder: str | Path, *, on_problem: Report | None = None)
     chosen = get(name)
     root = Path(folder)
     _check_folder(chosen, root)
-    scans = _complete(chosen, Folder(root), on_problem or _raise)
+    problems: list[SetError] = []
+
+    def report(problem: SetError) -> None:
+        if not problems:
+            problems.append(problem)
+        (on_problem or _raise)(problem)
+
+    scans = _complete(chosen, Folder(root), report)
     try:
         first = next(scans, None)
     except Unfit as error:
         raise SetError(root, str(error), where_to_get(chosen)) from error
     if first is None:
-        raise SetError(root, f"holds no scans of the set {chosen.name}", where_to_get(chosen))
+        why = f" that can be used; the first problem: {problems[0]}" if problems else ""
+        raise SetError(root, f"holds no scans of the set {chosen.name}{why}", where_to_get(chosen))
     return chain([first], scans)
 
 
 def where_to_get(chosen: PublicSet) -> str:
     """Where a set comes from, under which terms, and how its folder must look: the end of an error message."""
+    if chosen.terms == OWN:
+        return f"the folder must hold {chosen.layout}"
     return f"get {chosen.title} from {chosen.address} (terms: {chosen.terms}); the folder must hold {chosen.layout}"
 
 

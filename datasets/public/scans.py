@@ -14,7 +14,17 @@ from leadline.datasets.scan import Declaration, Fidelity, FileError, Kind, Scan,
 
 
 class SetError(FileError):
-    """A folder that is not the set it should be, or a label or file in it that cannot be used."""
+    """A folder that is not the set it should be, or a label or file in it that cannot be used.
+
+    What labels say goes into messages cut short and without characters that would steer a terminal.
+    """
+
+    def __init__(self, path: str | Path, reason: str, remedy: str) -> None:
+        plain = "".join(c if c.isprintable() else "?" for c in reason)
+        super().__init__(path, plain if len(plain) <= _LONGEST else plain[: _LONGEST - 3] + "...", remedy)
+
+
+_LONGEST = 500
 
 
 class Unfit(Exception):

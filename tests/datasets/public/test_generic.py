@@ -74,6 +74,19 @@ def test_table_of_boxes_takes_one_row_a_box(tmp_path: Path, draw: Any) -> None:
     assert one.fidelity == one.read().fidelity == "pseudocolour"
 
 
+def test_table_in_the_words_of_evaluation_and_of_the_station(tmp_path: Path, draw: Any) -> None:
+    for name in "abcde":
+        draw(tmp_path / f"{name}.tif", bits=16, channels=2)
+    (tmp_path / "labels.csv").write_text(
+        "path,label,family,boxes,mass_kg\n"
+        'a.tif,threat,antimony,"1 2 30 40; 5,5,9,9",40\n'
+        "b.tif,1,,,\nc.tif,honest,,,\nd.tif,found,magnet,,\ne.tif,not_found,,,\n"
+    )
+    a, b, c, d, e = scans("csv", tmp_path)
+    assert a.boxes == (Box("antimony", 1, 2, 30, 40), Box("antimony", 5, 5, 9, 9))
+    assert [one.labels for one in (a, b, c, d, e)] == [("antimony",), ("threat",), (), ("magnet",), ()]
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -85,6 +98,7 @@ def test_table_of_boxes_takes_one_row_a_box(tmp_path: Path, draw: Any) -> None:
         ("a.png,knife,train,,nan,1,2,3", "edges are no numbers"),
         ("a.png,knife,train,,9,9,9,12", "has no area"),
         ("a.png,knife,train,,9,9,80,12", r"from \(9, 9\) to \(80, 12\), outside a.png of 48 x 64 pixels"),
+        ("a.png,honest,train,,9,9,12,12", "with no class, or with several"),
         ("a.png,knife,train,9x", "declares an HS code that is none"),
     ],
 )
@@ -328,14 +342,14 @@ def test_an_unknown_set_is_told_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("name", ["csv", "folders", "voc", "coco", "masks"])
 def test_absent_empty_and_other_folders(tmp_path: Path, draw: Any, name: str) -> None:
-    with pytest.raises(SetError, match=r"gone: does not exist; get .* from .*terms: .*must hold"):
+    with pytest.raises(SetError, match=r"gone: does not exist; the folder must hold"):
         open_set(name, tmp_path / "gone")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SetError, match="empty: is empty; get "):
+    with pytest.raises(SetError, match="empty: is empty; the folder must hold"):
         open_set(name, tmp_path / "empty")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.md").write_text("nothing")
-    with pytest.raises(SetError, match="other: (holds no scans of the set|has no ).*; get .*must hold"):
+    with pytest.raises(SetError, match="other: (holds no scans of the set|has no ).*; the folder must hold"):
         open_set(name, tmp_path / "other")
     with pytest.raises(SetError, match="notes.md: is not a folder"):
         open_set(name, tmp_path / "other" / "notes.md")

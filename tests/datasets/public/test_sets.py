@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from leadline.datasets.public import SETS, Box, LabelledScan, SetError, open_set
-from leadline.datasets.public.opening import where_to_get
+from leadline.datasets.public.opening import OWN, where_to_get
 from leadline.datasets.public.set_sixray import UNNAMED
 
 
@@ -526,7 +526,8 @@ def test_eagle_samples(real_scans: Path) -> None:
 def test_an_absent_or_wrong_folder_tells_where_to_get_the_set(tmp_path: Path, draw: Any, name: str) -> None:
     chosen = SETS[name]
     remedy = where_to_get(chosen)
-    for text in (chosen.title, chosen.address, chosen.terms, chosen.layout):
+    told = (chosen.layout,) if chosen.terms == OWN else (chosen.title, chosen.address, chosen.terms, chosen.layout)
+    for text in told:
         assert text in remedy
     wrong = tmp_path / "wrong"
     write(wrong / "readme.txt", "not this set")
@@ -544,3 +545,13 @@ def test_every_set_says_all_that_the_docs_show(name: str) -> None:
     chosen = SETS[name]
     for field in ("title", "size", "depth", "labels", "terms", "address", "layout", "good_for", "verified"):
         assert getattr(chosen, field).strip(), field
+
+
+def test_the_docs_show_the_same(root: Path) -> None:
+    page = (root / "docs" / "datasets.md").read_text(encoding="utf-8").splitlines()
+    for name, s in SETS.items():
+        if s.terms == OWN:
+            assert f"| `{name}` | {s.layout} | {s.labels} |" in page
+        else:
+            assert f"| `{name}`: {s.title} | {s.size} | {s.depth} | {s.labels} | {s.terms} | {s.good_for} |" in page
+            assert f"| `{name}` | {s.address} | {s.layout} | {s.verified} |" in page
