@@ -48,6 +48,12 @@ MOST_LOST = 20
 @click.option(
     "--model", metavar="FILE", type=click.Path(path_type=Path), help="A model file instead of the released ones."
 )
+@click.option(
+    "--profile",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Profile of the scanner, from leadline calibrate: its thresholds, kind and pixel size.",
+)
 @click.option("--pseudocolour", is_flag=True, help="Read 8-bit pictures as a vendor's pseudo-colour (low fidelity).")
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
 @click.pass_context
@@ -62,6 +68,7 @@ def screen(
     provider: str | None,
     scanner: str | None,
     model: Path | None,
+    profile: Path | None,
     pseudocolour: bool,
     quiet: bool,
 ) -> None:
@@ -82,11 +89,13 @@ def screen(
     # Only now, so that --help and mistakes in the options answer at once.
     from leadline.datasets.formats import find_scans
     from leadline.datasets.manifest import read_manifest
+    from leadline.inference.calibration.profile import read_profile
     from leadline.inference.engine import Engine
     from leadline.inference.overlay import Album
     from leadline.inference.report import LineReport, TableReport
     from leadline.inference.screening import Screened, Settings, screen_files
 
+    known = None if profile is None else read_profile(profile)
     engine = Engine(model, provider)
     files = find_scans(paths, pseudocolour=pseudocolour)
     if not files:
@@ -95,7 +104,9 @@ def screen(
         )
     declared = None if manifest is None else read_manifest(manifest)
     album = None if overlays is None else Album(overlays)
-    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour)  # type: ignore[arg-type]
+    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour, known)  # type: ignore[arg-type]
+    if known is not None:
+        settings.threshold_of(engine.model_for(known.scanner))  # another model's profile shows before anything else
     report = (LineReport if as_json else TableReport)(len(files), quiet)
     interruption = Interruption()
     with report, interruption, suppress(KeyboardInterrupt):

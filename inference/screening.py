@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from leadline.datasets.formats import read_scan
 from leadline.datasets.scan import Declaration, Kind, LeadlineError, Scan, ScanError
+from leadline.inference.calibration.profile import Profile
 from leadline.inference.engine import Engine, Model, Scores
 from leadline.inference.quality import Quality, assess
 from leadline.inference.verdict import Verdict, verdict_of
@@ -30,24 +31,42 @@ class Settings:
         false_alarm_rate: takes the model's threshold for this rate; `None` is the model's default.
         scanner: kind of scanner, for files that do not say it.
         pseudocolour: read 8-bit pictures as vendor pseudo-colour.
+        profile: of the scanner, from `leadline calibrate`; `None` for scanners that were not calibrated.
     """
 
     threshold: float | None = None
     false_alarm_rate: float | None = None
     scanner: Kind | None = None
     pseudocolour: bool = False
+    profile: Profile | None = None
 
     def threshold_of(self, model: Model) -> float:
         """The least score that alarms with a model.
 
         Raises:
-            LeadlineError: the model has no threshold for the false-alarm rate.
+            LeadlineError: there is no threshold for the false-alarm rate, or the profile is another model's.
         """
+        if self.profile is not None:
+            self.profile.check(model)
         if self.threshold is not None:
             return self.threshold
+        if self.profile is not None:
+            return self.profile.threshold_for(self.false_alarm_rate)
         if self.false_alarm_rate is not None:
             return model.contract.threshold_for(self.false_alarm_rate)
         return model.contract.threshold
+
+    def known(self, scan: Scan) -> Scan:
+        """The scan with what the profile knows of its scanner.
+
+        Raises:
+            LeadlineError: the scan is not of the profile's scanner.
+        """
+        return scan if self.profile is None else self.profile.onto(scan)
+
+    def for_model(self, scan: Scan) -> Scan:
+        """The scan as the model should see it; all else is measured on the scan as it is."""
+        return scan if self.profile is None else self.profile.for_model(scan)
 
 
 @dataclass(frozen=True)
@@ -90,10 +109,10 @@ def judge(
         LeadlineError: the scan cannot be judged, or there is no such threshold.
     """
     started = time.perf_counter()
-    scan = engine.identified(scan)
+    scan = engine.identified(settings.known(scan))
     threshold = settings.threshold_of(engine.model_for(scan.scanner.kind, scan.path))
     quality = quality or measure(scan)
-    scores = engine.score(scan)
+    scores = engine.score(settings.for_model(scan))
     verdict = verdict_of(scan, scores, quality, threshold)
     verdict = verdict.after(elapsed_ms + 1000 * (time.perf_counter() - started))
     return Screened(Path(scan.path), verdict, scan, scores, quality)
@@ -147,7 +166,8 @@ def _read(
 ) -> _Read:
     """Read a scan, set its declaration, and measure its quality."""
     started = time.perf_counter()
-    scan = engine.identified(read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour))
+    scan = read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour)
+    scan = engine.identified(settings.known(scan))
     if declaration_of is not None:
         scan = scan.declared(declaration_of(path))
     return _Read(scan, measure(scan), 1000 * (time.perf_counter() - started))
