@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,72 +26,61 @@ def _processes(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
-@click.command(epilog="Example: leadline train --kind parcel --preset quick --out runs/parcel")
-@click.option("--kind", type=click.Choice(["parcel", "container"]), required=True, help="Kind of scanner.")
-@click.option("--preset", type=click.Choice(["quick", "release"]), default="quick", show_default=True, help="Settings.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of checkpoints and logs.")
-@click.option("--minutes", type=click.FloatRange(0), help="Time to fit; the preset's own otherwise.")
+@click.command(epilog="Example: leadline train quick --kind parcel --out runs/parcel")
+@click.argument("config")
+@click.option("--kind", type=click.Choice(["parcel", "container"]), help="Kind of scanner.")
+@click.option("--out", type=click.Path(), help="Folder of the run.  [default: runs/CONFIG-KIND]")
+@click.option("--materials", type=click.Path(), help="Watch list with materials of your own.")
+@click.option("--model", type=click.Path(), help="Fit this model on: an ONNX file, a checkpoint, or `released`.")
+@click.option("--data", type=click.Path(), help="Labelled scans of your own to fit a model on to.")
+@click.option("--replay", type=click.FloatRange(0, 1, max_open=True), help="Share of simulated scans beside your own.")
+@click.option("--minutes", type=click.FloatRange(0), help="Time to fit; 0 = no limit.")
 @click.option("--steps", type=click.IntRange(0), help="Stop after so many steps, whichever comes first.")
 @click.option("--batch", type=click.IntRange(1), help="Scans a step.")
-@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that make scans.")
+@click.option("--workers", type=click.IntRange(0), help="Processes that make scans.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of PyTorch; by default the cores without the workers.")
-@click.option(
-    "--scenes", type=click.IntRange(0), default=0, show_default=True, help="Scenes kept on disk; 0 = endless."
-)
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder of those; by default OUT/scenes.")
+@click.option("--devices", help="GPUs or processes to fit on: a number, or a list such as 0,1.")
+@click.option("--nodes", type=click.IntRange(1), help="Machines to fit on.")
+@click.option("--scenes", type=click.IntRange(0), help="Scenes kept on disk; 0 = endless.")
+@click.option("--cache", type=click.Path(), help="Folder of those; by default OUT/scenes.")
 @click.option("--reuse", type=click.FloatRange(1), help="How often each scan is fed, augmented anew.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of weights, scenes and augmentations.")
-@click.option("--learning-rate", type=float, help="Peak.")
+@click.option("--seed", type=int, help="Of weights, scenes and augmentations.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak.")
 @click.option("--heads", type=click.IntRange(0), help="Scenes on which the scan-level heads are refitted at the end.")
 @click.option("--fp32", is_flag=True, help="Compute in float32 throughout.")
 @click.option("--tensorboard", is_flag=True, help="Also log for TensorBoard.")
 @click.option("--restart", is_flag=True, help="Begin anew, though OUT holds a fit to go on with.")
-def train(
-    kind: str,
-    preset: str,
-    out: Path,
-    workers: int,
-    threads: int | None,
-    scenes: int,
-    cache: Path | None,
-    seed: int,
-    heads: int | None,
-    fp32: bool,
-    tensorboard: bool,
-    restart: bool,
-    **limits: float | int | None,
-) -> None:
-    """Fit a network on simulated scans.
+def train(config: str, fp32: bool, tensorboard: bool, restart: bool, **options: Any) -> None:
+    """Fit a model on simulated scans, or a given model on to scans of your own.
 
-    Goes on where it was stopped if OUT holds a fit. Ends with OUT/heads.ckpt, which `leadline export` takes.
+    CONFIG is a TOML file, or one of the presets quick (minutes on a laptop), release and finetune. Options replace
+    what it says. Goes on where it was stopped if OUT holds a fit.
     """
-    from leadline.training.fit import describe, fit
-    from leadline.training.heads import refit
-    from leadline.training.presets import PRESETS, fit_config
-    from leadline.training.release import commit, machine
+    from leadline.training.config import load
+    from leadline.training.run import is_first
+    from leadline.training.run import train as run
 
-    config = fit_config(
-        kind,  # type: ignore[arg-type]
-        preset,
-        out,
-        workers=workers,
-        threads=threads or max(1, _CORES - workers),
-        scenes=scenes,
-        cache=cache or (out / "scenes" if scenes else None),
-        seed=seed,
-        bf16=not fp32,
-        tensorboard=tensorboard,
-        **limits,
-    )
-    make_folder(out)
+    changes = {_KEYS[name]: value for name, value in options.items()}
+    changes |= {"fit.bf16": False if fp32 else None, "fit.tensorboard": tensorboard or None}
+    if (devices := options["devices"]) is not None and devices.isdigit():
+        changes["machine.devices"] = int(devices)
+    # its notes on accelerators and cloud services are not for standard error
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    chosen = load(config, {key: value for key, value in changes.items() if value is not None})
     command = shlex.join(["leadline", *sys.argv[1:]])
-    record = {"command": command, "commit": commit(), "machine": machine(), "settings": describe(config)}
-    (out / "run.json").write_text(json.dumps(record, indent=1, default=str) + "\n", "utf-8")
-    final = fit(config, resume=not restart, progress=sys.stderr.isatty())
-    head_scenes = PRESETS[preset].heads if heads is None else heads
-    if head_scenes:
-        final = refit(final, out / "heads.ckpt", scenes=head_scenes, processes=workers + config.threads)
-    click.echo(f"{final}: fitted; next: leadline export {final} --out {kind}.onnx")
+    final = run(chosen, command=command, restart=restart, progress=sys.stderr.isatty())
+    if is_first():
+        click.echo(f"{final}: fitted; next: leadline export {final} --out {final.parent / 'model.onnx'}")
+
+
+_KEYS = {
+    "kind": "kind", "out": "out", "materials": "materials", "seed": "seed",
+    "model": "finetune.model", "data": "finetune.data", "replay": "finetune.replay",
+    "minutes": "fit.minutes", "steps": "fit.steps", "batch": "fit.batch", "learning_rate": "fit.learning_rate",
+    "heads": "fit.heads", "workers": "scans.workers", "scenes": "scans.scenes", "cache": "scans.cache",
+    "reuse": "scans.reuse", "threads": "machine.threads", "devices": "machine.devices", "nodes": "machine.nodes",
+}  # fmt: skip
+"""Option to key of the configuration."""
 
 
 @click.command(epilog="Example: leadline export runs/parcel/final.ckpt --out parcel.onnx")

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from leadline.datasets.materials import use_catalogue
 from leadline.datasets.simulator.simulate import Split
 from leadline.models import contract as contracts
 from leadline.models.contract import ModelContract
@@ -110,6 +111,7 @@ def run(
         LeadlineError: the model or a file cannot be used, or nothing could be measured.
     """
     contract = contracts.read(model)
+    use_catalogue(contract.watch_list)  # scenes and declarations by what the model knows
     kind, digest = contract.scanner, contracts.sha256(model)
     about = {"kind": kind, "leadline": version("leadline")}
     baselines = None

@@ -17,8 +17,8 @@ from leadline.training.places import Box
 LABELS = "labels.csv"
 """Name of the label file in a folder of scans."""
 
-POSITIVE = frozenset({"1", "threat", "yes", "true"})
-NEGATIVE = frozenset({"0", "honest", "clear", "no", "false"})
+POSITIVE = frozenset({"1", "threat", "yes", "true", "found"})
+NEGATIVE = frozenset({"0", "honest", "clear", "no", "false", "not_found"})
 COLUMNS = ("path", "label", "family", "hs_code", "description", "mass_kg", "boxes")
 
 
@@ -65,7 +65,8 @@ def read_labels(data: Path) -> list[Specimen]:
         data: a CSV in UTF-8 with the columns `path` and `label` and perhaps `family`, `hs_code`,
             `description`, `mass_kg` and `boxes` (`x0 y0 x1 y1`, several parted by semicolons), or a folder
             that holds it as `labels.csv`. Paths are meant from the CSV's folder. A label is `1` or `threat`
-            where undeclared watch-list material is there, `0` or `honest` where not.
+            where undeclared watch-list material is there, `0` or `honest` where not. The station's `labels.csv` is
+            of this form too (`found`, `not_found`), put into the station's data folder; its paths name folders.
 
     Raises:
         LeadlineError: no such file, a column or value that cannot be read, a label that points to no file, a
@@ -138,7 +139,13 @@ def _specimen(line: dict[str, str], table: Path, number: int) -> Specimen:
         ) from error
     if not 0 <= mass < float("inf"):
         raise wrong("mass_kg", "give kilograms, 0 or more")
-    return Specimen(table.parent / line["path"].strip(), word in POSITIVE, family, declaration, mass, boxes)
+    return Specimen(_file(table.parent / line["path"].strip()), word in POSITIVE, family, declaration, mass, boxes)
+
+
+def _file(path: Path) -> Path:
+    """A scan's file; of a folder in which the station keeps one, the file as it arrived."""
+    kept = sorted(p for p in path.glob("scan*") if p.is_file()) if path.is_dir() else []
+    return kept[0] if kept else path
 
 
 def _box(text: str) -> Box:

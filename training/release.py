@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from leadline.datasets.materials import use_catalogue
 from leadline.models import contract as contracts
 from leadline.models.export import draft_contract, export
 from leadline.training import calibrate as calibration
@@ -45,6 +46,7 @@ def export_checkpoint(
         The contract in the file.
     """
     made = load_checkpoint(checkpoint)
+    use_catalogue(made["leadline"].get("watch_list", ""))  # scenes and contract by what it was fitted on
     network = network_from(made)
     config = network.config
     task = Task(checkpoint, config.kind, "validation", SETTLING_SEED)

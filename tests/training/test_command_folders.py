@@ -14,7 +14,7 @@ MODEL = str(contract.released("parcel"))
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["train", "--kind", "parcel", "--minutes", "1", "--out", "{}"],
+        ["train", "quick", "--minutes", "1", "--out", "{}"],
         ["export", "final.ckpt", "--release", "{}"],
         ["evaluate", MODEL, "--out", "{}"],
     ],

@@ -21,7 +21,7 @@ def run(command: object, *arguments: object) -> Result:
 def test_from_nothing_to_a_measured_model(tmp_path: Path) -> None:
     out, folder = tmp_path / "run", tmp_path / "released"
     options = ["--workers", 0, "--threads", 1, "--minutes", 0, "--steps", 6, "--batch", 4, "--heads", 24]
-    done = run(train, "--kind", "parcel", "--preset", "quick", "--out", out, *options)
+    done = run(train, "quick", "--kind", "parcel", "--out", out, *options)
     assert done.exit_code == 0 and "heads.ckpt: fitted" in done.output
     assert json.loads((out / "run.json").read_text())["settings"]["seed"] == 0
 

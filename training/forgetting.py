@@ -1,0 +1,188 @@
+"""What an old model found and a new one does not, and the other way round: the same scans, at equal false alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from leadline.datasets.scan import Kind, Scan
+from leadline.datasets.simulator.simulate import simulate_pair
+from leadline.models.network import Network, NetworkConfig
+from leadline.training.labelled import Specimen
+from leadline.training.page import render
+from leadline.training.progress import Progress
+from leadline.training.statistics import mcnemar, share, weighted_auc
+from leadline.training.targets import declared_vector
+
+SEED = 7300
+"""Set of scenes, in the validation split, on which models are compared after fine-tuning."""
+
+SETS = {"simulated": "simulated scenes", "own": "own scans that were held back"}
+_SHOWN = 20  # scans that the report lists of each sort
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One scan and what both models say.
+
+    Attributes:
+        source: key of `SETS`.
+        name: file, or number of the scene.
+        group: scenario, or family of the label.
+        threat: whether undeclared watch-list material is there.
+        old, new: logits of the two scores.
+    """
+
+    source: str
+    name: str
+    group: str
+    threat: bool
+    old: float
+    new: float
+
+
+def measure(
+    old: Network, new: Network, config: NetworkConfig, scenes: int, specimens: Sequence[Specimen]
+) -> list[Pair]:
+    """Both models on simulated scenes and on labelled scans.
+
+    Args:
+        old: what was fitted on.
+        new: what came of it; may know more families.
+        config: of the new one.
+        scenes: simulated ones, each honest and with its threat.
+        specimens: labelled scans that neither was fitted on.
+    """
+    cv2.setNumThreads(1)
+    score = [_scorer(n, config) for n in (old.eval(), new.eval())]
+    pairs = []
+    with Progress("comparing the old model with the new") as shown:
+        for source, name, group, threat, scan in _scans(config.kind, scenes, specimens):
+            first, second = (s(scan) for s in score)
+            pairs.append(Pair(source, name, group, threat, first, second))
+            shown.told(len(pairs), 2 * scenes + len(specimens))
+    return pairs
+
+
+def _scans(kind: Kind, scenes: int, specimens: Sequence[Specimen]) -> Iterator[tuple[str, str, str, bool, Scan]]:
+    for specimen in specimens:
+        group = specimen.family or ("with a threat" if specimen.positive else "honest")
+        yield "own", str(specimen.path), group, specimen.positive, specimen.read(kind)
+    for index in range(scenes):
+        for sample in simulate_pair(kind, SEED, index, split="validation"):
+            truth = sample.truth
+            version = "threat" if truth.is_threat else "honest"
+            yield "simulated", f"{index} {version}", truth.scenario, truth.undeclared, sample.scan
+
+
+def _scorer(network: Network, config: NetworkConfig) -> Callable[[Scan], float]:
+    """The logit of a scan; `declared` in the order of the network's own families."""
+    places = [*(config.families.index(f) for f in network.config.families), len(config.families)]
+
+    def score(scan: Scan) -> float:
+        declared = torch.from_numpy(declared_vector(scan.declaration)[places])[None]
+        with torch.inference_mode():
+            return float(network.raw(torch.from_numpy(scan.transmission)[None], declared).score[0])
+
+    return score
+
+
+def figures(pairs: Sequence[Pair], rate: float) -> dict[str, Any]:
+    """What was kept, forgotten and learned, on each set, both models at the same share of false alarms.
+
+    Args:
+        pairs: measured scans.
+        rate: false-alarm rate; each model's threshold is where this share of the set's honest scans alarms.
+    """
+    sets = {}
+    for source in SETS:
+        chosen = [p for p in pairs if p.source == source]
+        if chosen:
+            sets[source] = _figures(chosen, rate)
+    return {"false_alarms": rate, "sets": sets}
+
+
+def _figures(pairs: Sequence[Pair], rate: float) -> dict[str, Any]:
+    threat = np.array([p.threat for p in pairs])
+    columns = {k: np.array([getattr(p, k) for p in pairs]) for k in ("old", "new")}
+    limits = {k: _limit(v[~threat], rate) for k, v in columns.items()}
+    above = {k: columns[k] > limits[k] for k in columns}
+    lost, won = above["old"] & ~above["new"], above["new"] & ~above["old"]
+    ones = np.ones((1, len(pairs)))
+    both = bool(threat.any() and not threat.all())
+    groups = {}
+    for name in sorted({p.group for p in pairs if p.threat}):
+        here = threat & np.array([p.group == name for p in pairs])
+        groups[name] = _counts(above, here)
+    return {
+        "honest": int((~threat).sum()),
+        "threats": int(threat.sum()),
+        "auc": {k: float(weighted_auc(v, threat, ones)[0]) if both else None for k, v in columns.items()},
+        "found": {k: share(v[threat]) for k, v in above.items()},
+        "false_alarms": {k: share(v[~threat]) for k, v in above.items()},
+        **_counts(above, threat),
+        "p": mcnemar(int((lost & threat).sum()), int((won & threat).sum())),
+        "groups": groups,
+        "scans": {
+            "forgotten": _listed(pairs, lost & threat, columns, limits),
+            "learned": _listed(pairs, won & threat, columns, limits),
+            "new_false_alarms": _listed(pairs, won & ~threat, columns, limits),
+        },
+    }
+
+
+def _limit(honest: npt.NDArray[np.float64], rate: float) -> float:
+    return float(np.quantile(honest, 1 - rate)) if len(honest) else 0.0
+
+
+def _counts(above: dict[str, npt.NDArray[np.bool_]], here: npt.NDArray[np.bool_]) -> dict[str, int]:
+    old, new = above["old"][here], above["new"][here]
+    return {
+        "kept": int((old & new).sum()),
+        "forgotten": int((old & ~new).sum()),
+        "learned": int((~old & new).sum()),
+        "missed": int((~old & ~new).sum()),
+    }
+
+
+def _listed(
+    pairs: Sequence[Pair],
+    chosen: npt.NDArray[np.bool_],
+    columns: dict[str, npt.NDArray[np.float64]],
+    limits: dict[str, float],
+) -> list[dict[str, Any]]:
+    """The chosen scans, those that changed most first; scores relative to each model's threshold, logits."""
+    change = np.abs(columns["new"] - limits["new"] - columns["old"] + limits["old"])
+    order = [k for k in np.argsort(-change) if chosen[k]]
+    return [
+        {key: value for key, value in asdict(pairs[k]).items() if key in ("name", "group")}
+        | {m: round(float(columns[m][k] - limits[m]), 3) for m in columns}
+        for k in order
+    ]
+
+
+def as_table(figures: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    lines = [f"Both models at {100 * figures['false_alarms']:g} % false alarms on the honest scans of each set."]
+    for source, f in figures["sets"].items():
+        lines += [
+            "", f"**{SETS[source]}**: {f['honest']} honest, {f['threats']} with undeclared watch-list material", "",
+            "| | both find | forgotten | learned | neither finds |", "| --- | --- | --- | --- | --- |",
+        ]  # fmt: skip
+        rows = {"all": f, **f["groups"]}
+        lines += [f"| {k} | {v['kept']} | {v['forgotten']} | {v['learned']} | {v['missed']} |" for k, v in rows.items()]
+        if f["auc"]["old"] is not None:
+            area = f"area under the ROC curve {f['auc']['old']:.3f} before, {f['auc']['new']:.3f} after"
+            lines += ["", f"{area}; p = {f['p']:.2g} (McNemar)"]
+    return "\n".join(lines) + "\n"
+
+
+def as_page(figures: dict[str, Any]) -> str:
+    """The report as one HTML page that needs nothing beside it."""
+    return render("forgetting.html.j2", f=figures, sets=SETS, shown=_SHOWN)
