@@ -34,7 +34,6 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._real = os.path.realpath(root)
 
     @cached_property
     def pictures(self) -> dict[str, list[Path]]:
@@ -46,9 +45,18 @@ class Folder:
         return found
 
     def files(self, suffixes: Iterable[str], under: Path | None = None) -> Iterator[Path]:
-        """Files with one of some endings (lower case, with the dot), sorted by folder and name; no hidden ones."""
+        """Files with one of some endings (lower case, with the dot), sorted by folder and name; no hidden ones.
+
+        Links to folders are followed, each folder is gone through once.
+        """
         wanted = tuple(suffixes)
-        for top, folders, names in os.walk(under or self.root):
+        seen: set[str] = set()
+        for top, folders, names in os.walk(under or self.root, followlinks=True):
+            real = os.path.realpath(top)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
             folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
             for name in sorted(names):
                 if name.lower().endswith(wanted) and not name.startswith("."):
@@ -66,19 +74,20 @@ class Folder:
         raise Unfit(f"has no {' or '.join(names)}")
 
     def inside(self, source: Path, *names: str) -> list[Path]:
-        """Paths under the folder for names out of labels; those that exist come first.
+        """Paths under the folder for names out of labels; those of files come first.
+
+        Links in the folder are the user's own and may lead anywhere; names in labels may not.
 
         Raises:
             SetError: a name leads out of the folder.
         """
-        paths = []
+        root, paths = os.path.abspath(self.root), []
         for name in names:
-            clean = name.replace("\\", "/")
-            path = self.root / clean
-            if "\0" in clean or not (os.path.realpath(path) + os.sep).startswith(self._real + os.sep):
+            path = self.root / name.replace("\\", "/")
+            if not os.path.abspath(path).startswith(root + os.sep):
                 raise SetError(source, f"names {_short(name)}, which lies outside the folder", "correct the label")
             paths.append(path)
-        return sorted(paths, key=lambda path: not path.is_file())
+        return sorted(paths, key=lambda path: not os.path.isfile(path))
 
     def picture(self, source: Path, name: str) -> Path | None:
         """The picture that labels mean by a name, wherever in the folder it lies.
@@ -158,13 +167,22 @@ def read_xml(path: Path) -> Element:
         raise SetError(path, f"is broken XML ({error})", _AGAIN) from error
 
 
-def read_table(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def read_table(path: Path, columns: Iterable[str], *, tabs: bool = False) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a CSV file with a header, as (line, cells by lower-case column).
+
+    Args:
+        path: the file.
+        columns: which it must have.
+        tabs: cells are parted by tabs and never quoted, instead of commas.
 
     Raises:
         SetError: cannot be read, is no CSV, or lacks one of `columns`.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+    stream = io.StringIO(read_text(path), newline="")
+    if tabs:
+        reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.DictReader(stream, strict=True)
     try:
         given = [name.strip().lower() for name in reader.fieldnames or ()]
         missing = [name for name in columns if name not in given]
@@ -194,7 +212,10 @@ def number(value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"{_short(repr(value))} is no number")
-    found = float(value)
+    try:
+        found = float(value)
+    except OverflowError as error:
+        raise ValueError("a number of that size is none") from error
     if not math.isfinite(found):
         raise ValueError(f"{found} is no number")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def _path(folder: Folder, source: Path, picture: dict[str, Any], inside: str) ->
         raise SetError(source, f"has the image {picture.get('id')!r} without a file_name", _AGAIN)
     near = [f"{inside}/{name}"] if inside else []
     path = folder.inside(source, *near, name, f"{source.parent.relative_to(folder.root)}/{name}")[0]
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     found = folder.picture(source, name)
     if found is None:
@@ -130,5 +131,5 @@ def _box(source: Path, entry: dict[str, Any], names: dict[Any, str]) -> Box:
 def _size(picture: dict[str, Any]) -> tuple[int, int] | None:
     try:
         return int(picture.get("height") or 0), int(picture.get("width") or 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

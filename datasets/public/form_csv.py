@@ -34,7 +34,7 @@ def read(folder: Folder, report: Report) -> Iterator[Found]:
         where = Path(f"{source} line {line}")
         try:
             path = folder.inside(where, cells["path"])[0] if cells["path"] else None
-            if path is None or not path.is_file():
+            if path is None or not os.path.isfile(path):
                 reason = f"names {cells['path'] or 'no file'}, which is not in the folder"
                 raise SetError(where, reason, "correct the path")
             entry = found.setdefault(os.path.realpath(path), Found(path, labels=set(), source=source))

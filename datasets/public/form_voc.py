@@ -96,7 +96,7 @@ _EDGES = ("xmin", "ymin", "xmax", "ymax")
 def _size(root: Element) -> tuple[int, int] | None:
     try:
         return int(root.findtext("size/height") or 0), int(root.findtext("size/width") or 0)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

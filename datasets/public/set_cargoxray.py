@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,10 +27,10 @@ def read(folder: Folder, report: Report) -> Iterator[Found]:
     labelled: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     records = _records(source)
     for record in records:
-        labelled[record.get("image_id")].append(record)
+        labelled[_id(record, "image_id")].append(record)
     shares = all(_is_share(record) for record in records)
     for record in images:
-        key = record.get("image_id", record.get("id"))
+        key = _id(record, "image_id", "id")
         try:
             path = _path(folder, source, record)
         except SetError as error:
@@ -64,7 +65,13 @@ def _names(folder: Folder) -> dict[Any, str]:
     )
     if path is None:
         return {}
-    return {record.get("category_id", record.get("id")): str(record.get("name")) for record in _records(path)}
+    return {_id(record, "category_id", "id"): str(record.get("name")) for record in _records(path)}
+
+
+def _id(record: dict[str, Any], *fields: str) -> int | str | None:
+    """The first of some fields that is there, if it can be an id."""
+    value = next((record[name] for name in fields if name in record), None)
+    return value if isinstance(value, (int, str)) else None
 
 
 def _path(folder: Folder, source: Path, record: dict[str, Any]) -> Path:
@@ -73,7 +80,7 @@ def _path(folder: Folder, source: Path, record: dict[str, Any]) -> Path:
         raise SetError(source, f"speaks of an image without a file_name: {str(record)[:60]}", _AGAIN)
     base = name.replace("\\", "/").rpartition("/")[2]
     paths = folder.inside(source, f"images/{base}", base)
-    path = paths[0] if paths[0].is_file() else folder.picture(source, base)
+    path = paths[0] if os.path.isfile(paths[0]) else folder.picture(source, base)
     if path is None:
         raise SetError(source, f"speaks of {name}, which is not in the folder", "add the picture")
     return path
@@ -92,7 +99,7 @@ def _is_share(record: dict[str, Any]) -> bool:
 
 
 def _box(source: Path, record: dict[str, Any], names: dict[Any, str], shares: bool) -> Box:
-    name = record.get("label", names.get(record.get("category_id")))
+    name = record.get("label", names.get(_id(record, "category_id")))
     if not isinstance(name, str) or not name:
         raise SetError(source, f"has a box of no class or an unknown one: {str(record)[:80]}", "correct the label")
     try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from leadline.datasets.public.folder import Folder, read_text
+from leadline.datasets.public.folder import Folder, read_table
 from leadline.datasets.public.header import read_header
 from leadline.datasets.public.scans import Found, Report, SetError, Unfit
 
@@ -26,21 +24,17 @@ def read(folder: Folder, report: Report) -> Iterator[Found]:
     if top is None:
         raise Unfit(f"has no {TABLE}")
     source = top / TABLE
-    reader = csv.DictReader(io.StringIO(read_text(source)), delimiter="\t")
-    missing = {"basename", "class"} - set(reader.fieldnames or ())
-    if missing:
-        raise Unfit(f"has a {TABLE} without the column {' or '.join(sorted(missing))}")
-    for row in reader:
-        name, kind = (row["basename"] or "").strip(), (row["class"] or "").strip()
+    for line, row in read_table(source, ("basename", "class"), tabs=True):
+        name, kind = row["basename"], row["class"]
         try:
-            if not name.isdigit() or not kind:
-                raise SetError(source, f"line {reader.line_num} has no number of a scan or no class", "correct it")
+            if not (name.isascii() and name.isdigit() and len(name) < 10) or not kind:
+                raise SetError(source, f"line {line} has no number of a scan or no class", "correct it")
             found = _one(top, name.zfill(4), source)
         except SetError as error:
             report(error)
             continue
-        found.labels = {kind, DANGEROUS} if (row.get("dangerous") or "").strip().lower() in ("true", "1") else {kind}
-        found.group = f"{kind}/{(row.get('instance') or '').strip()}"
+        found.labels = {kind, DANGEROUS} if row.get("dangerous", "").lower() in ("true", "1") else {kind}
+        found.group = f"{kind}/{row.get('instance', '')}"
         yield found
 
 

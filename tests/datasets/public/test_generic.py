@@ -355,6 +355,16 @@ def test_absent_empty_and_other_folders(tmp_path: Path, draw: Any, name: str) ->
         open_set(name, tmp_path / "other" / "notes.md")
 
 
+def test_links_to_folders_are_followed_once(tmp_path: Path, draw: Any) -> None:
+    draw(tmp_path / "disk" / "1.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "gun").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "back").symlink_to(tmp_path / "set")
+    assert [(one.path.name, one.labels) for one in scans("folders", tmp_path / "set")] == [("1.png", ("gun",))]
+    (tmp_path / "set" / "labels.csv").write_text("path,label\ngun/1.png,knife\n")
+    assert scans("csv", tmp_path / "set")[0].labels == ("knife",)
+
+
 @pytest.mark.parametrize("damage", [b"", b"\xff\xd8\xff", b"not a picture", b"\x89PNG\r\n\x1a\n"])
 def test_a_damaged_picture_is_a_problem_of_that_picture(tmp_path: Path, draw: Any, damage: bytes) -> None:
     draw(tmp_path / "gun" / "a.jpg")

@@ -381,7 +381,7 @@ def test_compass_with_wrong_rows(tmp_path: Path, draw: Any) -> None:
     assert "names 0007, which is neither in High and Low nor in Colour" in told
     assert "line 5 has no number of a scan or no class" in told
     write(tmp_path / "meta.txt", "name,class\n1,knife\n")
-    with pytest.raises(SetError, match="without the column basename or class; get COMPASS-XP from"):
+    with pytest.raises(SetError, match="meta.txt: has no column basename or class"):
         scans("compass-xp", tmp_path)
 
 
