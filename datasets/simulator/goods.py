@@ -20,7 +20,7 @@ from leadline.datasets.scan import KINDS, Declaration, Kind
 Substance = tuple[tuple[str, float], ...]
 """What fills a room: materials of the catalogue, each with its share of the bulk density, g/cm3."""
 
-FORMS = {
+FORMS: Mapping[str, tuple[str, str, Mapping[str, tuple[str, ...]]]] = {
     # form: what `scenarios.toml` calls its way and form, and the packings of honest goods by scanner
     "powder": ("replace", "bag", {"container": ("bags", "big_bags", "drums"), "parcel": ("pouches", "tubs", "jars")}),
     "mixture": ("mix", "bag", {"container": ("bags", "big_bags"), "parcel": ("pouches", "tubs")}),
@@ -152,7 +152,9 @@ def _honest(cat: Catalogue) -> dict[str, Goods]:
     for m in cat.materials.values():
         if m.forms and m.family in families:
             family, name = families[m.family], f"honest_{m.name}"
-            packing = {kind: tuple(dict.fromkeys(p for f in m.forms for p in FORMS[f][2][kind])) for kind in KINDS}
+            packing: dict[str, tuple[str, ...]] = {}
+            for kind in KINDS:
+                packing[kind] = tuple(dict.fromkeys(p for form in m.forms for p in FORMS[form][2][kind]))
             solidity = (0.9, 1.0) if m.forms[0] in ("powder", "mixture") else (0.3, 1.0)
             found[name] = Goods(name, family.headings[0], family.words, (m.name,), solidity, packing, hard=True)
     return found
