@@ -195,7 +195,7 @@ class Machine:
             out += expected
             self._draw_few(out, expected, spread, channel, counts)
             if self.smoothing_px:
-                smooth = _kernel(self.smoothing_px, 0.0)
+                smooth = blur_kernel(self.smoothing_px, 0.0)
                 cv2.sepFilter2D(out, -1, smooth, smooth, dst=out, borderType=cv2.BORDER_REPLICATE)
             out *= line
             out *= element
@@ -214,10 +214,14 @@ class Machine:
         """Scan a scene: `measure(*mean(areal, materials), rng)`; float32 (2, rows, columns)."""
         return self.measure(*self.mean(areal, materials), rng)
 
+    def around(self, light: Float32Array, channel: int) -> Float32Array | np.float32:
+        """Scatter and pedestal at every pixel of an image without noise (rows, columns), share of the open beam."""
+        return self._scattered(light, channel)
+
     def _kernels(self, channel: int) -> tuple[Float32Array, Float32Array]:
         """Vertical and horizontal blur kernels; the low channel's are displaced."""
         shift = self.shift_px if channel else (0.0, 0.0)
-        return _kernel(self.blur_px[channel], shift[0]), _kernel(self.blur_px[channel], shift[1])
+        return blur_kernel(self.blur_px[channel], shift[0]), blur_kernel(self.blur_px[channel], shift[1])
 
     def _scattered(self, ideal: Float32Array, channel: int) -> Float32Array | np.float32:
         """What scatter and pedestal add, share of the open beam; smooth, so computed on a coarse grid."""
@@ -282,8 +286,8 @@ class Machine:
         out.ravel()[dark] = drawn
 
 
-def _kernel(sigma: float, shift: float) -> Float32Array:
-    """Gaussian convolved with linear interpolation: identity at sigma = shift = 0, mean exactly `shift`."""
+def blur_kernel(sigma: float, shift: float) -> Float32Array:
+    """Gaussian convolved with linear interpolation: identity at sigma = shift = 0, mean exactly `shift`; pixels."""
     radius = int(np.ceil(abs(shift) + 3 * sigma)) if sigma or shift else 0
     offsets = np.arange(-radius, radius + 1)
     points = np.linspace(-3, 3, 61)
