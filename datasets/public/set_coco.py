@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from leadline.datasets.public import form_coco
 from leadline.datasets.public.folder import Folder, read_table, split_of
@@ -17,23 +18,28 @@ PIDRAY = {
     "hidden": ("xray_test_hidden.json", "test", "hidden"),
 }
 """Folder of pictures -> file of labels, split, part."""
+CLCXRAY_ERRATA = {(7547, ".png"): "20_40_04_140.png"}
+"""(id, `file_name`) of a picture -> its right name; https://github.com/GreysonPhoenix/CLCXray/issues/2."""
 _LDXRAY = ("train", "val", "test")
 
 
 def pidray(folder: Folder, report: Report) -> Iterator[Found]:
     """`annotations/xray_*.json`, pictures in `train/`, `easy/`, `hard/` and `hidden/`; the last three are the test."""
     there = {inside: folder.root / "annotations" / entry[0] for inside, entry in PIDRAY.items()}
-    _need(folder, there.values(), "annotations/xray_train.json or annotations/xray_test_easy.json")
+    _need(there.values(), "annotations/xray_train.json or annotations/xray_test_easy.json")
     for inside, (_, split, part) in PIDRAY.items():
         yield from _one(folder, there[inside], report, split, inside, part)
 
 
 def clcxray(folder: Folder, report: Report) -> Iterator[Found]:
-    """`annotations/instances_SPLIT2017.json`, pictures in `SPLIT2017/`."""
+    """`annotations/instances_SPLIT2017.json`, pictures in `SPLIT2017/`.
+
+    One picture of the authors' training table lacks its name; it is known and put right.
+    """
     there = {split: folder.root / "annotations" / f"instances_{split}2017.json" for split in ("train", "val", "test")}
-    _need(folder, there.values(), "annotations/instances_train2017.json")
+    _need(there.values(), "annotations/instances_train2017.json")
     for split, source in there.items():
-        yield from _one(folder, source, report, split, f"{split}2017", "")
+        yield from _one(folder, source, report, split, f"{split}2017", "", CLCXRAY_ERRATA)
 
 
 def ldxray(folder: Folder, report: Report) -> Iterator[Found]:
@@ -42,7 +48,7 @@ def ldxray(folder: Folder, report: Report) -> Iterator[Found]:
     The side view has no boxes. What is in the bag is the same, so it has the same image-level labels.
     """
     there = {split: folder.root / f"{split}.json" for split in _LDXRAY}
-    _need(folder, there.values(), "train.json or test.json")
+    _need(there.values(), "train.json or test.json")
     for split, source in there.items():
         for found in _one(folder, source, report, split, f"{split}_A", ""):
             found.view, found.group = "A", f"{split}/{found.path.stem}"
@@ -57,7 +63,7 @@ def ldxray(folder: Folder, report: Report) -> Iterator[Found]:
 def miro(folder: Folder, report: Report) -> Iterator[Found]:
     """`annotations/SOURCE_coco.json`, one for each set that it was gathered from; `MANIFEST.csv` tells splits."""
     sources = sorted((folder.root / "annotations").glob("*_coco.json"))
-    _need(folder, sources, "annotations/SOURCE_coco.json")
+    _need(sources, "annotations/SOURCE_coco.json")
     splits = _manifest(folder.root / "MANIFEST.csv", report)
     for source in sources:
         part = source.name.removesuffix("_coco.json")
@@ -73,17 +79,29 @@ def miro(folder: Folder, report: Report) -> Iterator[Found]:
             yield found
 
 
-def _one(folder: Folder, source: Path, report: Report, split: str, inside: str, part: str) -> Iterator[Found]:
+def _one(
+    folder: Folder,
+    source: Path,
+    report: Report,
+    split: str,
+    inside: str,
+    part: str,
+    errata: Mapping[tuple[int, str], str] = MappingProxyType({}),
+) -> Iterator[Found]:
     """Entries of one file; nothing where the user has left out that split."""
     if not source.is_file():
         return
     tables = form_coco.load(source, report, must=True)
-    if tables is not None:
-        yield from form_coco.entries(folder, tables, report, split=split, inside=inside, part=part)
+    if tables is None:
+        return
+    for (key, wrong), right in errata.items():
+        if tables.pictures.get(key, {}).get("file_name") == wrong:
+            tables.pictures[key]["file_name"] = right
+    yield from form_coco.entries(folder, tables, report, split=split, inside=inside, part=part)
 
 
-def _need(folder: Folder, sources: object, told: str) -> None:
-    if not any(Path(source).is_file() for source in sources):  # type: ignore[attr-defined]
+def _need(sources: Iterable[Path], told: str) -> None:
+    if not any(source.is_file() for source in sources):
         raise Unfit(f"has no {told}")
 
 

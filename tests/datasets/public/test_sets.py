@@ -176,6 +176,14 @@ def test_clcxray(tmp_path: Path, draw: Any) -> None:
     ]
 
 
+def test_clcxray_puts_the_known_erratum_right(tmp_path: Path, draw: Any) -> None:
+    draw(tmp_path / "train2017" / "20_40_04_140.png")
+    table = coco([".png"]).replace('"id": 0, "file_name"', '"id": 7547, "file_name"')
+    write(tmp_path / "annotations/instances_train2017.json", table.replace('"image_id": 0', '"image_id": 7547'))
+    (one,) = scans("clcxray", tmp_path)
+    assert (one.path.name, one.boxes) == ("20_40_04_140.png", GUN)
+
+
 def test_ldxray(tmp_path: Path, draw: Any) -> None:
     for split, view in (("train", "A"), ("train", "B"), ("test", "A")):
         draw(tmp_path / f"{split}_{view}" / "000001.jpg", rows=48 if view == "A" else 60)
