@@ -84,10 +84,10 @@ def check(ctx: click.Context, name: str, folder: Path, as_json: bool, pixels: bo
 
     Exit code: 0 all is well, 1 there are problems, 2 wrong use or not this set, 130 interrupted.
     """
-    from leadline.datasets.public.check import check_set
-
     progress = _Progress(quiet)
     try:
+        from leadline.datasets.public.check import check_set
+
         with progress:
             summary = check_set(name, folder, pixels=pixels, told=progress)
     except KeyboardInterrupt:
