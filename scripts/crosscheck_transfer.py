@@ -24,9 +24,9 @@ from typing import NamedTuple
 import click
 import numpy as np
 import numpy.typing as npt
+from rich.progress import track
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
-from tqdm import tqdm
 
 from leadline.datasets.scan import Declaration, Scan, Scanner
 from leadline.inference.engine import Engine
@@ -264,7 +264,7 @@ def main(kind: str, model: Path | None, scenes: int, seed: int) -> None:
     """Measure a model on scans of a second simulator."""
     engine = Engine(model)
     rows: list[Row] = []
-    for index in tqdm(range(scenes), disable=None):
+    for index in track(range(scenes), "scenes"):
         rng = np.random.default_rng([seed, index])
         light = beam(kind, rng)
         views, name, declaration = scene(kind, rng)
