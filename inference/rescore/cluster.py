@@ -15,9 +15,6 @@ from typing import Any
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before ray is imported: it reports to the outside otherwise
 
-import ray
-import ray.data
-
 from leadline.datasets.scan import LeadlineError
 from leadline.inference.rescore.item import Item, Job, Result
 from leadline.inference.rescore.pool import Pool
@@ -27,6 +24,9 @@ ROUND = 20_000
 
 BATCH = 32
 """Items of one task; as many are done again when a machine dies."""
+
+
+LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class Actor:
@@ -77,6 +77,12 @@ class Cluster:
     ) -> None:
         self.job, self.stopping = job, stopping
         self.round_size, self.batch_size = round_size, batch_size
+        if address is None or address.rpartition(":")[0] in LOOPBACK:
+            # Read when ray is imported. Without it Ray listens on, and looks for, this machine's outer address.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        import ray
+        import ray.data
+
         self._mine = not ray.is_initialized()
         if self._mine:
             try:
@@ -106,10 +112,14 @@ class Cluster:
 
     def close(self) -> None:
         """Leave the cluster, if it was joined here."""
+        import ray
+
         if self._mine and ray.is_initialized():
             ray.shutdown()
 
     def _round(self, portion: list[Item]) -> Iterator[tuple[Item, Result]]:
+        import ray.data
+
         rows = [{"number": n, "item": pickle.dumps(item)} for n, item in enumerate(portion)]
         tasks = -(-len(rows) // self.batch_size)
         results = ray.data.from_items(rows, override_num_blocks=tasks).map_batches(
@@ -118,8 +128,7 @@ class Cluster:
             batch_size=self.batch_size,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(self.workers, tasks)),
-            num_cpus=1,
-            max_restarts=-1,  # a machine that dies takes its actors along; they come up elsewhere
+            num_cpus=1,  # a machine that dies takes its actors along; Ray Data starts them again elsewhere
         )
         done: set[int] = set()
         for row in results.iter_rows():

@@ -12,12 +12,10 @@ from typing import Protocol, TypeVar
 from leadline.datasets.scan import LeadlineError
 from leadline.inference.ledger import Event, Ledger, LedgerError, Seen
 from leadline.inference.rescore.item import Item, Job, Result
+from leadline.inference.rescore.recorder import Recorder
 
 LOOKED_UP = 256
 """Items that are compared with the ledger at once."""
-
-COMMIT_ROWS, COMMIT_S = 64, 1.0
-"""Results are recorded when there are so many, or when the oldest has waited so long."""
 
 PATIENCE_S = 600.0
 """A database that does not answer is asked again for so long before the run gives up."""
@@ -141,11 +139,9 @@ class Run:
         self.ledger, self.job, self.ceiling, self.retry_failed = ledger, job, ceiling, retry_failed
         self.tell, self.stopping = tell, stopping
         self.tally = Tally()
-        self._results: list[Result] = []
-        self._oldest = time.monotonic()
 
     def go(self, items: Iterable[Item], engine: Engine) -> Iterator[tuple[Item, Result]]:
-        """Screen what is new; each result is recorded at most a second later, all of them when this ends.
+        """Screen what is new; each result is recorded soon after (`recorder`), all of them when this ends.
 
         Yields:
             Every item that was screened now, with its result.
@@ -158,20 +154,16 @@ class Run:
 
     def go_on(self, fresh: Iterator[Item], engine: Engine) -> Iterator[tuple[Item, Result]]:
         """The same with items that `fresh` gave."""
-        finished = False
+        recorder = Recorder(self.record)
         try:
             for item, result in engine.run(fresh):
                 self._count(result)
-                self._results.append(result)
-                if len(self._results) >= COMMIT_ROWS or time.monotonic() - self._oldest > COMMIT_S:
-                    self.record()
+                recorder.add(result)
                 yield item, result
                 if result.outcome == "failed" and self.ceiling.reached(self.tally):
                     raise TooManyFailures(self._ceiling_said())
-            finished = True
         finally:
-            if finished or self._results:
-                self.record()
+            recorder.close()
 
     def fresh(self, items: Iterable[Item]) -> Iterator[Item]:
         """Items that no earlier run of the same job has dealt with."""
@@ -189,14 +181,12 @@ class Run:
                 self.tally.known += 1
                 self.tally.known_failed += outcome == "failed"
 
-    def record(self) -> None:
-        """Write down what has come together.
+    def record(self, results: list[Result]) -> None:
+        """Write results into the ledger.
 
         Raises:
             LedgerError: the database refuses, or was not there for too long.
         """
-        results, self._results = self._results, []
-        self._oldest = time.monotonic()
         events: list[Event] = [r.event for r in results if r.event is not None]
         seen: list[Seen] = [r.seen for r in results if r.seen is not None]
         if not events and not seen:
