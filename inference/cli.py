@@ -27,13 +27,15 @@ COMMANDS: dict[str, Entry] = {
         "leadline.inference.rescore.compare_command:compare_ledgers", "Tell what changed between two models.", "cluster"
     ),
     "ledger": Entry("leadline.inference.ledger.commands:ledger", "Check a ledger, or write it out.", "cluster"),
-    "project": Entry(
-        "leadline.datasets.simulator.project_command:project", "Project a simulated threat into a scan."
-    ),
+    "project": Entry("leadline.datasets.simulator.project_command:project", "Project a simulated threat into a scan."),
     "datasets": Entry("leadline.datasets.public.commands:datasets", "List and check public data sets."),
     "train": Entry("leadline.training.commands:train", "Fit a model on simulated scans.", "train"),
     "export": Entry("leadline.training.commands:export", "Write a fitted model as one ONNX file.", "train"),
+    "quantise": Entry(
+        "leadline.training.quantise_command:quantise", "Write a model in INT8 if that costs nothing.", "train"
+    ),
     "evaluate": Entry("leadline.training.measure_commands:evaluate", "Measure a model and write a report.", "train"),
+    "limits": Entry("leadline.training.measure_commands:limits", "Tell what physics allows to find.", "train"),
 }
 
 
