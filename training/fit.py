@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -249,9 +251,11 @@ def fit(
         reuse=config.reuse,
         canvas=config.canvas,
     )
-    with explained(config.out):
+    with explained(config.out), warnings.catch_warnings():
+        for expected in ("Checkpoint directory .* exists", "Experiment logs directory .* exists", ".*LeafSpec"):
+            warnings.filterwarnings("ignore", expected)
+        trainer = _trainer(config, progress)
         watched = fixed_batches(replace(stream, split="validation", scenes=0, first=0), config.validation)
-        trainer = _trainer(config, len(watched), progress)
         trainer.fit(
             module,
             datamodule=scans(stream, watched) if scans else Scenes(stream, config.workers, watched),
@@ -263,7 +267,7 @@ def fit(
     return final
 
 
-def _trainer(config: FitConfig, watched: int, progress: bool) -> lightning.Trainer:
+def _trainer(config: FitConfig, progress: bool) -> lightning.Trainer:
     cuda = torch.cuda.is_available()
     try:
         return lightning.Trainer(
@@ -274,9 +278,9 @@ def _trainer(config: FitConfig, watched: int, progress: bool) -> lightning.Train
             precision="bf16-mixed" if config.bf16 else "32-true",
             max_steps=config.steps or -1,
             max_epochs=-1,
-            val_check_interval=config.validate_every if watched else None,
+            val_check_interval=config.validate_every if config.validation else None,
             check_val_every_n_epoch=None,
-            limit_val_batches=watched or 0,
+            limit_val_batches=1.0 if config.validation else 0,
             num_sanity_val_steps=0,
             gradient_clip_val=2.0,
             log_every_n_steps=10,
@@ -288,7 +292,7 @@ def _trainer(config: FitConfig, watched: int, progress: bool) -> lightning.Train
             use_distributed_sampler=False,
             default_root_dir=config.out,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, TypeError, ValueError) as error:
         raise LeadlineError(
             f"train: accelerator, devices, nodes or strategy cannot be had here ({error}); "
             "change them in the configuration, or leave them out"
@@ -328,6 +332,10 @@ def _same_network(start: Mapping[str, Any], config: FitConfig, path: Path) -> No
 
 
 def _loggers(config: FitConfig) -> list:
+    """Lightning's loggers; the log of an earlier start is kept under a number."""
+    log = config.out / "log" / "metrics.csv"
+    if log.is_file() and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        log.rename(log.with_name(f"metrics-{len(list(log.parent.glob('metrics*.csv')))}.csv"))
     csv = CSVLogger(config.out, name="log", version="")
     return [csv, TensorBoardLogger(config.out, name="tensorboard", version="")] if config.tensorboard else [csv]
 

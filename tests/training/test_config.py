@@ -1,0 +1,98 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from leadline.datasets.scan import LeadlineError
+from leadline.training.config import TrainConfig, as_toml, load, presets
+
+
+@pytest.mark.parametrize("name", ["quick", "release", "finetune"])
+def test_presets_are_configurations(name: str) -> None:
+    assert name in presets()
+    found = load(name, {})
+    assert found.fit.minutes > 0 and found.out.startswith(f"runs/{name}-")
+
+
+def test_options_replace_keys_and_none_leaves_them() -> None:
+    found = load("quick", {"fit.minutes": 2.0, "machine.devices": 2, "kind": "container", "seed": None})
+    assert (found.fit.minutes, found.machine.devices, found.kind, found.seed) == (2.0, 2, "container", 0)
+    made = found.fit_config(found.shape("container"), cores=8)
+    assert (made.network.pool, made.threads, made.reuse, made.devices) == (4, 7, 3.0, 2)
+
+
+def test_a_file_begins_from_a_preset_and_its_paths_from_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'preset = "quick"\nout = "here"\nmaterials = "w.toml"\n[fit]\nminutes = 3\n[network]\ndecoder = 16\n'
+    )
+    found = load(str(path), {})
+    quick = load("quick", {})
+    assert found.out == str(tmp_path / "here") and found.materials == str(tmp_path / "w.toml")
+    assert found.fit.minutes == 3 and found.fit.batch == quick.fit.batch
+    shape = found.shape("parcel")
+    assert shape.decoder == 16 and shape.widths == quick.shape("parcel").widths
+
+
+def test_what_a_run_writes_is_the_whole_configuration(tmp_path: Path) -> None:
+    for name in presets():
+        config = load(name, {"out": str(tmp_path / "run"), "kind": "parcel", "scans.cache": 'a"ü\\b'})
+        text = as_toml(config)
+        (tmp_path / "again.toml").write_text(text)
+        again = load(str(tmp_path / "again.toml"), {})
+        assert as_toml(again) == text and again.fit == config.fit and again.finetune == config.finetune
+        assert set(tomllib.loads(text)["fit"]) == set(type(config.fit).model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sead = 1", "sead: is no setting; did you mean seed?"),
+        ("[fit]\nminuts = 1", "fit.minuts: is no setting; did you mean minutes?"),
+        ("[fitt]\nminutes = 1", "fitt: is no setting; did you mean fit?"),
+        ("[finetune]\ndate = 'x'", "finetune.date: is no setting; did you mean data?"),
+        ("[network]\nwidth = [1, 2, 3, 4]", "network.width: is no setting; did you mean widths?"),
+        ("[fit]\nminutes = '3'", "fit.minutes: is '3'; it should be a valid number"),
+        ("[fit]\nbatch = 2.5", "fit.batch: is 2.5; it should be a valid integer"),
+        ("[fit]\nbatch = 0", "fit.batch: is 0; it should be greater than or equal to 1"),
+        ("[fit]\nbf16 = 1", "fit.bf16: is 1; it should be a valid boolean"),
+        ("[fit]\nlearning_rate = nan", "fit.learning_rate"),
+        ("[loss]\nscore = 'high'", "loss.score: is 'high'; it should be a valid number"),
+        ("kind = 'parsel'", "kind: is 'parsel'; it should be 'parcel' or 'container'"),
+        ("fit = 3", "fit: is 3"),
+        ("preset = 'quik'", "preset: 'quik' is unknown; choose one of finetune, quick, release"),
+        ("kind = ", "is not TOML"),
+    ],
+)
+def test_mistakes_are_told_by_file_and_key(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(LeadlineError) as caught:
+        load(str(path), {})
+    assert str(caught.value).startswith(f"{path}: ") and told in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("sead = 1\n[fit]\nbatch = 0\n")
+    with pytest.raises(LeadlineError) as caught:
+        load(str(path), {})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_configuration_that_is_not_there_is_told() -> None:
+    with pytest.raises(
+        LeadlineError, match=r"quik: no configuration .*; give a TOML file, or a preset: finetune, quick"
+    ):
+        load("quik", {})
+
+
+def test_every_key_is_documented() -> None:
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "docs" / "training.md").read_text("utf-8") + (root / "docs" / "finetuning.md").read_text("utf-8")
+    config = TrainConfig(finetune={})  # type: ignore[arg-type]
+    names = [
+        *TrainConfig.model_fields,
+        *(k for t in ("fit", "scans", "machine", "finetune") for k in type(getattr(config, t)).model_fields),
+    ]
+    assert [n for n in names if f"`{n}`" not in text and f"[{n}]" not in text] == []
