@@ -55,6 +55,9 @@ MOST_LOST = 20
     help="Profile of the scanner, from leadline calibrate: its thresholds, kind and pixel size.",
 )
 @click.option("--pseudocolour", is_flag=True, help="Read 8-bit pictures as a vendor's pseudo-colour (low fidelity).")
+@click.option(
+    "--palette", metavar="NAME|FILE", help="Palette for --pseudocolour: parcel, container, sixray, or one's own file."
+)
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
 @click.pass_context
 def screen(
@@ -70,6 +73,7 @@ def screen(
     model: Path | None,
     profile: Path | None,
     pseudocolour: bool,
+    palette: str | None,
     quiet: bool,
 ) -> None:
     """Screen scans, files or whole folders: a verdict, its place and its reasons for each.
@@ -86,25 +90,30 @@ def screen(
     """
     if threshold is not None and false_alarm_rate is not None:
         raise click.UsageError("--threshold and --false-alarm-rate exclude each other; give one of them")
+    if palette is not None and not pseudocolour:
+        raise click.UsageError("--palette maps the colours of 8-bit pictures; give --pseudocolour with it")
     # Only now, so that --help and mistakes in the options answer at once.
     from leadline.datasets.formats import find_scans
+    from leadline.datasets.formats.palette import palette as palette_of
     from leadline.datasets.manifest import read_manifest
     from leadline.inference.calibration.profile import read_profile
     from leadline.inference.engine import Engine
     from leadline.inference.overlay import Album
     from leadline.inference.report import LineReport, TableReport
-    from leadline.inference.screening import Screened, Settings, screen_files
+    from leadline.inference.screening import Screened, Settings, screen_files, threads_for
 
     known = None if profile is None else read_profile(profile)
-    engine = Engine(model, provider)
+    if palette is not None:
+        palette_of(palette)  # a wrong name or file shows before anything else
     files = find_scans(paths, pseudocolour=pseudocolour)
+    engine = Engine(model, provider, threads_for(len(files), provider))
     if not files:
         raise click.UsageError(
             f"{', '.join(map(str, paths))}: no scans in there; name files, or folders that hold some"
         )
     declared = None if manifest is None else read_manifest(manifest)
     album = None if overlays is None else Album(overlays)
-    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour, known)  # type: ignore[arg-type]
+    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour, known, palette)  # type: ignore[arg-type]
     if known is not None:
         settings.threshold_of(engine.model_for(known.scanner))  # another model's profile shows before anything else
     report = (LineReport if as_json else TableReport)(len(files), quiet)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from leadline.datasets.formats import read_scan
 from leadline.datasets.scan import Declaration, Kind, LeadlineError, Scan, ScanError
 from leadline.inference.calibration.profile import Profile
-from leadline.inference.engine import Engine, Model, Scores
+from leadline.inference.cpu import available_cores
+from leadline.inference.engine import CPU, Engine, Model, Scores, resolve_provider
 from leadline.inference.quality import Quality, assess
 from leadline.inference.verdict import Verdict, verdict_of
 from leadline.models.contract import ModelError
 
 READ_AHEAD = 2
 """Files that are read while another is scored: more would only take memory."""
+
+MOST_AT_ONCE = 4
+"""Files that are screened at once; each takes some 200 MB while the network looks at it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Settings:
         scanner: kind of scanner, for files that do not say it.
         pseudocolour: read 8-bit pictures as vendor pseudo-colour.
         profile: of the scanner, from `leadline calibrate`; `None` for scanners that were not calibrated.
+        palette: name or file of the palette for their colours; `None` takes that of the scanner's kind.
     """
 
     threshold: float | None = None
@@ -39,6 +45,7 @@ class Settings:
     scanner: Kind | None = None
     pseudocolour: bool = False
     profile: Profile | None = None
+    palette: str | Path | None = None
 
     def threshold_of(self, model: Model) -> float:
         """The least score that alarms with a model.
@@ -111,11 +118,28 @@ def judge(
     started = time.perf_counter()
     scan = engine.identified(settings.known(scan))
     threshold = settings.threshold_of(engine.model_for(scan.scanner.kind, scan.path))
-    quality = quality or measure(scan)
-    scores = engine.score(settings.for_model(scan))
+    if quality is None and engine.threads > 1:
+        with ThreadPoolExecutor(1, thread_name_prefix="leadline-score") as beside:
+            scoring = beside.submit(engine.score, settings.for_model(scan))
+            quality = measure(scan)
+        scores = scoring.result()
+    else:
+        quality = quality or measure(scan)
+        scores = engine.score(settings.for_model(scan))
     verdict = verdict_of(scan, scores, quality, threshold)
     verdict = verdict.after(elapsed_ms + 1000 * (time.perf_counter() - started))
     return Screened(Path(scan.path), verdict, scan, scores, quality)
+
+
+def threads_for(files: int, provider: str | None = None) -> int | None:
+    """Threads of one inference that screen so many files fastest; `None` is as many as there are cores.
+
+    A thread more helps one file less than it helps to have another file beside it.
+    """
+    cores = available_cores()
+    if resolve_provider(provider) != CPU or files < 2 * cores:
+        return None
+    return max(1, cores // MOST_AT_ONCE)
 
 
 def screen_files(
@@ -124,10 +148,11 @@ def screen_files(
     settings: Settings,
     declaration_of: Callable[[Path], Declaration | None] | None = None,
 ) -> Iterator[Screened | Failed]:
-    """Screen files in their order; the next ones are read while one is scored.
+    """Screen files in their order; several at once where the engine leaves cores free, else the next ones are read
+    while one is scored.
 
     Args:
-        engine: with the model.
+        engine: with the model; made with `threads_for` it screens many files fastest.
         paths: files.
         settings: what the user chose.
         declaration_of: gives the declared goods of a file, such as `Manifest.declaration`.
@@ -138,17 +163,24 @@ def screen_files(
     Raises:
         LeadlineError: the model or the threshold cannot be used: no file could be screened.
     """
-    waiting: deque[tuple[Path, Future[_Read]]] = deque()
+    waiting: deque[Callable[[], Screened | Failed]] = deque()
     rest = iter(paths)
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadline-read")
+    at_once = min(MOST_AT_ONCE, max(1, available_cores() // engine.threads)) if engine.provider == CPU else 1
+    pool = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="leadline-read")
+
+    def begun(path: Path) -> Callable[[], Screened | Failed]:
+        read = partial(_read, engine, path, settings, declaration_of)
+        if at_once == 1:
+            return partial(_finish, engine, path, pool.submit(read).result, settings)
+        return pool.submit(_finish, engine, path, read, settings).result
+
     try:
         while True:
-            while len(waiting) <= READ_AHEAD and (path := next(rest, None)) is not None:
-                waiting.append((path, pool.submit(_read, engine, path, settings, declaration_of)))
+            while len(waiting) < at_once + READ_AHEAD and (path := next(rest, None)) is not None:
+                waiting.append(begun(path))
             if not waiting:
                 return
-            path, future = waiting.popleft()
-            yield _finish(engine, path, future, settings)
+            yield waiting.popleft()()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -157,25 +189,24 @@ class _Read(NamedTuple):
     """A scan that is ready to be scored."""
 
     scan: Scan
-    quality: Quality
     elapsed_ms: float
 
 
 def _read(
     engine: Engine, path: Path, settings: Settings, declaration_of: Callable[[Path], Declaration | None] | None
 ) -> _Read:
-    """Read a scan, set its declaration, and measure its quality."""
+    """Read a scan, and set its declaration."""
     started = time.perf_counter()
-    scan = read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour)
+    scan = read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour, palette=settings.palette)
     scan = engine.identified(settings.known(scan))
     if declaration_of is not None:
         scan = scan.declared(declaration_of(path))
-    return _Read(scan, measure(scan), 1000 * (time.perf_counter() - started))
+    return _Read(scan, 1000 * (time.perf_counter() - started))
 
 
-def _finish(engine: Engine, path: Path, future: Future[_Read], settings: Settings) -> Screened | Failed:
+def _finish(engine: Engine, path: Path, read: Callable[[], _Read], settings: Settings) -> Screened | Failed:
     try:
-        scan, quality, elapsed_ms = future.result()
+        scan, elapsed_ms = read()
         model = engine.model_for(scan.scanner.kind, scan.path)
     except ModelError:
         raise
@@ -185,7 +216,7 @@ def _finish(engine: Engine, path: Path, future: Future[_Read], settings: Setting
         return Failed(path, f"{path}: cannot be read ({type(error).__name__}: {error}); report it with the file")
     settings.threshold_of(model)
     try:
-        return judge(engine, scan, settings, elapsed_ms, quality)
+        return judge(engine, scan, settings, elapsed_ms)
     except LeadlineError as error:
         return Failed(path, str(error))
     except Exception as error:

@@ -406,9 +406,14 @@ class TestProcess:
         assert "Traceback" not in said
 
 
-def test_order_is_kept_and_reading_is_bounded(tmp_path: Path, picture: Picture, models: Models) -> None:
+@pytest.mark.parametrize("threads", [None, 1])
+def test_order_is_kept_and_reading_is_bounded(
+    threads: int | None, tmp_path: Path, picture: Picture, models: Models
+) -> None:
+    """With one thread an inference, several files are screened at once where there are cores for them."""
+    from leadline.inference.cpu import available_cores
     from leadline.inference.engine import Engine
-    from leadline.inference.screening import READ_AHEAD, Screened, Settings, screen_files
+    from leadline.inference.screening import MOST_AT_ONCE, READ_AHEAD, Screened, Settings, screen_files
 
     files = [tmp_path / f"{i:02}.tif" for i in range(12)]
     for i, path in enumerate(files):
@@ -420,9 +425,11 @@ def test_order_is_kept_and_reading_is_bounded(tmp_path: Path, picture: Picture, 
         return Declaration(description=path.stem)
 
     found = []
-    for i, result in enumerate(screen_files(Engine(models["parcel"]), files, Settings(), goods), 1):
+    engine = Engine(models["parcel"], threads=threads)
+    at_once = min(MOST_AT_ONCE, available_cores() // engine.threads)
+    for i, result in enumerate(screen_files(engine, files, Settings(), goods), 1):
         assert isinstance(result, Screened)
         time.sleep(0.002)
-        assert len(asked) <= i + READ_AHEAD
+        assert len(asked) <= i + READ_AHEAD + at_once - 1
         found.append((result.path, result.scan.declaration))
     assert found == [(path, Declaration(description=path.stem)) for path in files]
