@@ -20,6 +20,7 @@ from leadline.inference.station.supervision import labels, overview
 
 router = APIRouter(tags=["station"])
 UserName = Annotated[str, Path(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
+LABEL_COLUMNS = ("path", "label", "family", "hs_code", "description", "sha256")
 LANGUAGE = Annotated[str, Path(pattern="^(en|zh)$")]
 
 
@@ -87,9 +88,9 @@ def supervise(station: TheStation, person: Supervisor) -> shapes.Overview:
 def labels_csv(station: TheStation, person: Supervisor) -> Response:
     """Results of inspections as labels for training."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, ["path", "sha256", "hs_code", "description", "label", "family"], lineterminator="\n")
+    writer = csv.DictWriter(out, LABEL_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for row in labels(station.store):
+    for row in labels(station.store, station.files):
         # A spreadsheet takes what begins with these for a formula.
         writer.writerow({k: f"'{v}" if v[:1] in ("=", "+", "-", "@", "\t") else v for k, v in row.items()})
     headers = {"Content-Disposition": 'attachment; filename="labels.csv"'}

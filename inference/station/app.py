@@ -27,6 +27,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": errors.ErrorBody, "description": "too large"},
     422: {"model": errors.ErrorBody, "description": "a value is not allowed"},
     429: {"model": errors.ErrorBody, "description": "the account is locked"},
+    503: {"model": errors.ErrorBody, "description": "the ledger cannot be reached"},
 }
 
 

@@ -76,6 +76,9 @@ SENTENCES = [
     (r"Transmissions were estimated from the vendor's colours: materials can hardly be told and masses are rough\. Use "
      r"the scanner's 16-bit data for a verdict that counts\.",
      "透射率由厂商伪彩色估算：几乎无法辨别物质，质量也只是粗略值。请使用扫描仪的 16 位数据。"),
+    (r"The colours leave the attenuation of the goods open by (.+) and their energy ratio by (.+); "
+     r"the mass ranges allow for it\.",
+     "伪彩色使货物的衰减不确定 {0}，能量比不确定 {1}；质量区间已计入这一点。"),
     (r"In (.+) of the goods only the high energy gets through: materials cannot be told there\.",
      "在 {0} 的货物中只有高能量能穿透：那里无法辨别物质。"),
     (r"Nothing arrives in (.+) of the picture: check that the beam was on and the file is whole, and scan again\.",

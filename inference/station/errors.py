@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from leadline.datasets.scan import LeadlineError
+from leadline.inference.ledger import LedgerError
 
 log = logging.getLogger("leadline.station")
 
@@ -57,6 +58,7 @@ CODES = {
     422: "invalid",
     429: "locked_out",
     500: "internal",
+    503: "unavailable",
 }
 
 
@@ -87,6 +89,10 @@ def install(app: FastAPI) -> None:
         problems = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5]]
         message = "; ".join(problems).encode("utf-8", "replace").decode("utf-8")
         return JSONResponse(body("invalid", message, "see the description of the interface at /api/docs"), 422)
+
+    @app.exception_handler(LedgerError)
+    async def unrecorded(request: Request, error: LedgerError) -> JSONResponse:
+        return JSONResponse(body("unavailable", str(error), "nothing was recorded; try again"), 503)
 
     @app.exception_handler(LeadlineError)
     async def mendable(request: Request, error: LeadlineError) -> JSONResponse:

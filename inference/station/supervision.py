@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from leadline.datasets.scan import LeadlineError
+from leadline.inference.station.files import Files
 from leadline.inference.station.shapes import Drift, Overview, Week
 from leadline.inference.station.store import Store
 
@@ -62,19 +64,28 @@ def overview(store: Store, now: float | None = None) -> Overview:
     return Overview(periods=periods, drift=_drift(rows, start, now), period_s=period, overrides=dict(overrides))
 
 
-def labels(store: Store) -> Iterable[dict[str, str]]:
-    """Results of inspections, one row a scan, for `leadline train`."""
+def labels(store: Store, files: Files) -> Iterable[dict[str, str]]:
+    """Results of inspections, one row a scan, in the form that `leadline train` and `leadline evaluate` read.
+
+    Args:
+        store: the station's database.
+        files: its copies; `path` names the file (of a pair the high half) from the station's data folder.
+    """
     for row in store.all(
         "SELECT id, sha256, name, hs_code, description, result, result_family FROM scans "
         "WHERE result IS NOT NULL ORDER BY result_at"
     ):
+        try:
+            path = files.original(row["id"])
+        except LeadlineError:
+            continue  # what was found cannot be shown any more: no label
         yield {
-            "path": f"scans/{row['id'][:2]}/{row['id']}",
-            "sha256": row["sha256"],
-            "hs_code": row["hs_code"] or "",
-            "description": row["description"] or "",
+            "path": path.relative_to(files.folder.parent).as_posix(),
             "label": row["result"],
             "family": row["result_family"] or "",
+            "hs_code": row["hs_code"] or "",
+            "description": row["description"] or "",
+            "sha256": row["sha256"],
         }
 
 

@@ -116,7 +116,7 @@ def test_decisions_need_reasons_and_order(station: Any, scan_file: ScanFile) -> 
     rows = list(csv.DictReader(io.StringIO(station.client.get("/api/labels.csv").text)))
     (label,) = [r for r in rows if scan in r["path"]]
     assert (label["label"], label["family"]) == ("found", "antimony")
-    assert (station.data / label["path"]).is_dir()
+    assert (station.data / label["path"]).is_file()
     again = ask(f"/api/scans/{scan}/decision", json={"decision": "clear"}).json()
     assert (again["decision"], again["result"], again["override"]) == ("clear", None, None)
     assert station.client.get("/api/ledger").json()["intact"]
@@ -128,6 +128,26 @@ def test_a_formula_in_a_label_is_only_text(station: Any, scan_file: ScanFile) ->
     station.client.post(f"/api/scans/{scan}/decision", json={"decision": "inspect"})
     station.client.post(f"/api/scans/{scan}/result", json={"found": False})
     assert ",'=HYPERLINK(1)," in station.client.get("/api/labels.csv").text
+
+
+def test_what_was_found_becomes_labels_for_training(station: Any, scan_file: ScanFile) -> None:
+    """The export, saved in the data folder, is a labelled set as training and evaluation read it."""
+    from leadline.training.labelled import read_labels
+
+    told = {}
+    for name, found in (("found.tif", True), ("nothing.tif", False)):
+        scan = station.post(scan_file(name), hs_code="690721", description="ceramic tiles")
+        station.judged(scan)
+        station.client.post(f"/api/scans/{scan}/decision", json={"decision": "inspect"})
+        family = {"family": "rare_earth_magnet"} if found else {}
+        assert station.client.post(f"/api/scans/{scan}/result", json={"found": found, **family}).status_code == 200
+        told[scan] = found
+    (station.data / "labels.csv").write_bytes(station.client.get("/api/labels.csv").content)
+    read = {s.path.parent.name: s for s in read_labels(station.data)}
+    for scan, found in told.items():
+        assert read[scan].positive is found
+        assert read[scan].family == ("rare_earth_magnet" if found else "")
+        assert read[scan].declaration.hs_code == "690721"
 
 
 def test_similar_scans(station: Any, scan_file: ScanFile) -> None:
