@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +16,12 @@ from typing import Any
 import pytest
 
 from leadline.inference.ledger import Ledger, Row, verify
+from leadline.inference.rescore import sources, tune
+from leadline.inference.rescore.item import Job, job_identity
+from leadline.inference.rescore.pipeline import Ceiling, Run
+from leadline.inference.rescore.pool import Pool
+from leadline.inference.rescore.tune import Plan
+from leadline.inference.screening import Settings
 
 Rows = Callable[..., list[Row]]
 PROGRAM = [sys.executable, "-c", "from leadline.inference.cli import main; main(prog_name='leadline')"]
@@ -75,6 +84,51 @@ def test_the_verdicts_are_those_of_screen(
     for row, line in zip(matters(undisturbed), lines, strict=True):
         del line["elapsed_ms"]
         assert {name: row.body[name] for name in line} == line
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [Plan(2), Plan(1, threads=2, readers=2), Plan(2, batch=4), Plan(1, threads=2, batch=3, readers=1)],
+    ids=["two workers", "threads and readers", "batches", "all of them"],
+)
+def test_no_plan_changes_the_ledger(
+    plan: Plan, undisturbed: Path, scans: Path, models: Any, tmp_path: Path, matters: Rows
+) -> None:
+    """Plans given by hand, for a measurement may choose any."""
+    settings, model = Settings(), models["parcel"]
+    job = tune.apply(Job(settings, model, None, "verdict", job_identity(settings, model, "verdict"), "run"), plan)
+    with Ledger.open(tmp_path / "ledger") as ledger:
+        pool = Pool(job, plan.workers)
+        try:
+            done = list(Run(ledger, job, Ceiling(count=0)).go(sources.items(str(scans)), pool))
+            assert len(pool.pids()) == plan.workers
+        finally:
+            pool.close()
+    assert len(done) == 40
+    assert bodies(matters(tmp_path / "ledger")) == bodies(matters(undisturbed))
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
+def test_the_bar_on_a_terminal(scans: Path, models: Any, tmp_path: Path) -> None:
+    here, there = os.openpty()
+    arguments = (scans, "--ledger", tmp_path / "ledger", "--model", models["parcel"], "--workers", "1")
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+    command = [*PROGRAM, "rescore", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=there, env=environment) as process:
+        os.close(there)
+        shown = b""
+        with contextlib.suppress(OSError):  # how a pseudo-terminal ends on Linux
+            while part := os.read(here, 65536):
+                shown += part
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+    os.close(here)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert re.search(r"rescoring .*40 of 40 .*/s .* left .*0 failed", text)
+    assert "\x1b[" in text  # it is drawn over and over in its place
+    last = text.rstrip().splitlines()[-1]
+    assert "40 scans in" in last and "30 clear, 10 inspect" in last
 
 
 def test_again_screens_nothing(undisturbed: Path, scans: Path, run_rescore: Any) -> None:
