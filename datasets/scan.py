@@ -74,6 +74,21 @@ class Declaration:
 
 
 @dataclass(frozen=True)
+class Uncertainty:
+    """How far the estimated transmissions of a picture may be off, as standard deviations.
+
+    Attributes:
+        attenuation: float32 (rows, columns), of -ln T (high).
+        ratio: float32 (rows, columns), of the energy ratio ln T (low) / ln T (high).
+        palette: name of the palette by which they were estimated.
+    """
+
+    attenuation: npt.NDArray[np.float32]
+    ratio: npt.NDArray[np.float32]
+    palette: str
+
+
+@dataclass(frozen=True)
 class Scan:
     """A scan in transmission, with what is known of the scanner and the goods.
 
@@ -87,6 +102,7 @@ class Scan:
         fidelity: what the transmissions are worth.
         path: the file that it was read from, or a name for a simulated scan.
         sha256: hash of the file's bytes; empty for scans that never were files.
+        uncertainty: of transmissions estimated from colours; `None` where they were measured.
     """
 
     transmission: npt.NDArray[np.float32]
@@ -95,6 +111,7 @@ class Scan:
     fidelity: Fidelity = "dual"
     path: str = ""
     sha256: str = ""
+    uncertainty: Uncertainty | None = None
 
     def __post_init__(self) -> None:
         t = self.transmission

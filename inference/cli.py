@@ -29,12 +29,14 @@ COMMANDS: dict[str, Entry] = {
     "ledger": Entry("leadline.inference.ledger.commands:ledger", "Check a ledger, or write it out.", "cluster"),
     "project": Entry("leadline.datasets.simulator.project_command:project", "Project a simulated threat into a scan."),
     "datasets": Entry("leadline.datasets.public.commands:datasets", "List and check public data sets."),
+    "palette": Entry("leadline.datasets.palette_command:palette", "Fit a palette for a vendor's 8-bit colours."),
     "train": Entry("leadline.training.commands:train", "Fit a model on simulated scans.", "train"),
     "export": Entry("leadline.training.commands:export", "Write a fitted model as one ONNX file.", "train"),
     "quantise": Entry(
         "leadline.training.quantise_command:quantise", "Write a model in INT8 if that costs nothing.", "train"
     ),
     "evaluate": Entry("leadline.training.measure_commands:evaluate", "Measure a model and write a report.", "train"),
+    "compare": Entry("leadline.training.measure_commands:compare", "Compare two models on the same scans.", "train"),
     "limits": Entry("leadline.training.measure_commands:limits", "Tell what physics allows to find.", "train"),
 }
 

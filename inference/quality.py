@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from leadline.datasets.scan import Kind, Scan
+from leadline.datasets.scan import Fidelity, Kind, Scan
 
 CELL = 4
 """Side of an averaging cell, pixels."""
@@ -55,6 +55,10 @@ class Quality:
         dead_lines: rows and columns that read nothing from end to end.
         channels_swapped: whether the low energy comes through the goods better than the high.
         dual: whether two energies were measured (colours are an estimate, not a measurement).
+        fidelity: what the transmissions are worth, as the scan says.
+        attenuation_sd: of -ln T (high) that was estimated from colours, as a share of it, median over the goods; NaN
+            where it was measured.
+        ratio_sd: the same of the energy ratio, as such.
         empty: whether the whole picture is open beam.
         opaque: bool (rows / CELL, columns / CELL), cells that nothing penetrates, dead lines left out.
     """
@@ -72,18 +76,23 @@ class Quality:
     dual: bool
     empty: bool
     opaque: npt.NDArray[np.bool_]
+    fidelity: Fidelity = "dual"
+    attenuation_sd: float = float("nan")
+    ratio_sd: float = float("nan")
 
-    def figures(self) -> dict[str, float | int | bool | None]:
+    def figures(self) -> dict[str, float | int | bool | str | None]:
         """The figures by name, rounded, `None` where there is none; fit for JSON."""
         names = [
             "unpenetrated_fraction", "unpenetrated_goods", "one_energy_fraction", "noise", "goods_noise",
-            "clipped_fraction", "air_fraction", "open_beam",
+            "clipped_fraction", "air_fraction", "open_beam", "attenuation_sd", "ratio_sd",
         ]  # fmt: skip
-        rounded: dict[str, float | int | bool | None] = {}
+        rounded: dict[str, float | int | bool | str | None] = {}
         for name in names:
             value = float(getattr(self, name))
             rounded[name] = round(value, 5) if np.isfinite(value) else None
-        return rounded | {"dead_lines": self.dead_lines, "channels_swapped": self.channels_swapped}
+        return rounded | {
+            "dead_lines": self.dead_lines, "channels_swapped": self.channels_swapped, "fidelity": self.fidelity,
+        }  # fmt: skip
 
 
 def assess(scan: Scan) -> Quality:
@@ -138,7 +147,22 @@ def assess(scan: Scan) -> Quality:
         dual=dual,
         empty=float(h.min()) > EMPTY_ABOVE,
         opaque=opaque,
+        fidelity=scan.fidelity,
+        attenuation_sd=_unsure(scan)[0],
+        ratio_sd=_unsure(scan)[1],
     )
+
+
+def _unsure(scan: Scan) -> tuple[float, float]:
+    """How far colours leave the goods open: relative deviation of the attenuation, deviation of the energy ratio."""
+    if scan.uncertainty is None:
+        return float("nan"), float("nan")
+    depth = -np.log(np.maximum(scan.transmission[0][::3, ::3], 1e-4))
+    goods = depth > 0.1
+    if not goods.any():
+        return float("nan"), float("nan")
+    spread, ratio = scan.uncertainty.attenuation[::3, ::3], scan.uncertainty.ratio[::3, ::3]
+    return float(np.median(spread[goods] / depth[goods])), float(np.median(ratio[goods]))
 
 
 def _same(high: npt.NDArray[np.float32], low: npt.NDArray[np.float32]) -> bool:

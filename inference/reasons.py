@@ -105,15 +105,21 @@ def novel(novelty: float) -> str:
     )
 
 
-def fidelity(kind: Fidelity) -> list[str]:
-    """What the measurement itself does not allow."""
+def fidelity(kind: Fidelity, quality: Quality | None = None) -> list[str]:
+    """What the measurement itself does not allow; with the quality, how far colours leave it open."""
     if kind == "single":
         return ["Only one energy was measured: materials cannot be told. Scan with two energies."]
     if kind == "pseudocolour":
-        return [
+        said = [
             "Transmissions were estimated from the vendor's colours: materials can hardly be told and masses are "
             "rough. Use the scanner's 16-bit data for a verdict that counts."
         ]
+        if quality is not None and quality.ratio_sd == quality.ratio_sd:
+            said.append(
+                f"The colours leave the attenuation of the goods open by {percent(quality.attenuation_sd)} and their "
+                f"energy ratio by {quality.ratio_sd:.2f}; the mass ranges allow for it."
+            )
+        return said
     return []
 
 

@@ -178,7 +178,21 @@ def region_mass(
     cell_cm2 = (scores.stride * scan.scanner.pixel_mm / 10) ** 2
     kilograms = float(np.maximum(scores.areal_density[1][window], 0)[grown].sum()) * cell_cm2 / 1000
     low, high = scores.model.contract.mass_factor
-    return kilograms * low, kilograms * high
+    loose = _looseness(scores, scan, window)
+    return kilograms * low / loose, kilograms * high * loose
+
+
+def _looseness(scores: Scores, scan: Scan, window: tuple[slice, slice]) -> float:
+    """Factor by which colours leave a mass open beyond the model's own factors: 80 % of a log-normal spread."""
+    if scan.uncertainty is None:
+        return 1.0
+    y, x = (slice(max(0, s.start) * scores.stride, s.stop * scores.stride) for s in window)
+    depth = -np.log(np.maximum(scan.transmission[0][y, x], 1e-4))
+    goods = depth > 0.1
+    if not goods.any():
+        return 1.0
+    share = float(np.median(scan.uncertainty.attenuation[y, x][goods] / depth[goods]))
+    return float(np.exp(1.28 * min(share, 1.0)))
 
 
 def _area(pixels: float, scan: Scan) -> float | None:

@@ -195,7 +195,7 @@ def decide(scan: Scan, scores: Scores, quality: Quality, threshold: float) -> De
             said.append(reasons.novel(scores.novelty))
         if opaque and not hidden and verdict != "rescan":
             said.append(reasons.opaque_explained(opaque, declaration))
-        said += reasons.fidelity(scan.fidelity)
+        said += reasons.fidelity(scan.fidelity, quality)
         if scan.fidelity == "dual" and quality.one_energy_fraction > 0.05:
             said.append(reasons.one_energy_only(quality))
     return Decision(verdict, tuple(said), tuple(regions), tuple(opaque))

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from leadline.datasets.formats.decoded import LARGEST_FILE, Decoded, Unreadable
 from leadline.datasets.formats.files import pair_of, sniff
+from leadline.datasets.formats.palette import Palette
+from leadline.datasets.formats.palette import palette as palette_of
 from leadline.datasets.formats.values import to_transmission
-from leadline.datasets.scan import Fidelity, Kind, Scan, ScanError, Scanner
+from leadline.datasets.scan import Fidelity, Kind, Scan, ScanError, Scanner, Uncertainty
 
 _FORMATS = "the formats that are read are TIFF, NPY, 16-bit PNG and DICOS/DICOM, see docs/formats.md"
 
@@ -22,7 +24,9 @@ _FORMATS = "the formats that are read are TIFF, NPY, 16-bit PNG and DICOS/DICOM,
 _TEXT = bytes([9, 10, 12, 13, *range(32, 127), *range(128, 256)])
 
 
-def read_scan(path: str | Path, *, scanner: Kind | None = None, pseudocolour: bool = False) -> Scan:
+def read_scan(
+    path: str | Path, *, scanner: Kind | None = None, pseudocolour: bool = False, palette: str | Path | None = None
+) -> Scan:
     """Read a scan.
 
     The content decides the format, not the name. Of a pair `X_high.png`, `X_low.png` either
@@ -33,6 +37,7 @@ def read_scan(path: str | Path, *, scanner: Kind | None = None, pseudocolour: bo
         scanner: the kind of scanner, for files that do not say it.
         pseudocolour: read 8-bit pictures as a vendor's pseudo-colour, at fidelity
             `"pseudocolour"`; without it they are refused.
+        palette: name or file of the palette that maps their colours; without it, that of the scanner's kind.
 
     Returns:
         The scan. `scanner.kind` is `None` where neither file nor caller says it; `sha256` is
@@ -47,7 +52,8 @@ def read_scan(path: str | Path, *, scanner: Kind | None = None, pseudocolour: bo
     if high is not None and low is not None:
         return _read_pair(high, low, scanner)
     data = _bytes(path)
-    decoded, transmission, fidelity = _decode(path, data, pseudocolour)
+    colours = palette_of(palette, scanner) if pseudocolour else None
+    decoded, transmission, fidelity, uncertainty = _decode(path, data, colours)
     if (high is not None or low is not None) and fidelity == "single" and decoded.fidelity is None:
         missing = path.with_name(path.stem[: -5 if high else -4] + ("_low" if high else "_high") + path.suffix)
         raise ScanError(
@@ -56,7 +62,7 @@ def read_scan(path: str | Path, *, scanner: Kind | None = None, pseudocolour: bo
             "put the other half beside it, or rename it if it is a scan at one energy",
         )
     told = _resolve(path, decoded.scanner, scanner)
-    return Scan(transmission, told, None, fidelity, str(path), hashlib.sha256(data).hexdigest())
+    return Scan(transmission, told, None, fidelity, str(path), hashlib.sha256(data).hexdigest(), uncertainty)
 
 
 def _read_pair(high: Path, low: Path, kind: Kind | None) -> Scan:
@@ -64,7 +70,7 @@ def _read_pair(high: Path, low: Path, kind: Kind | None) -> Scan:
     for path in (high, low):
         data = _bytes(path)
         digest.update(data)
-        decoded, transmission, _ = _decode(path, data, False)
+        decoded, transmission, _, _ = _decode(path, data, None)
         if len(decoded.planes) != 1:
             raise ScanError(
                 path,
@@ -112,12 +118,13 @@ def _bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(path: Path, data: bytes, pseudocolour: bool) -> tuple[Decoded, npt.NDArray[np.float32], Fidelity]:
+def _decode(
+    path: Path, data: bytes, palette: Palette | None
+) -> tuple[Decoded, npt.NDArray[np.float32], Fidelity, Uncertainty | None]:
     """Decode and check; whatever goes wrong becomes a `ScanError`."""
     try:
         decoded = _decode_any(data)
-        transmission, fidelity = to_transmission(decoded, pseudocolour=pseudocolour)
-        return decoded, transmission, fidelity
+        return decoded, *to_transmission(decoded, palette=palette)
     except Unreadable as error:
         raise ScanError(path, error.reason, error.remedy) from error
     except Exception as error:  # decoders meet damaged bytes with exceptions of every kind

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from leadline.datasets.formats import pseudocolour as colours
 from leadline.datasets.formats.decoded import Decoded, Unreadable
-from leadline.datasets.scan import Fidelity
+from leadline.datasets.formats.palette import Palette
+from leadline.datasets.scan import Fidelity, Uncertainty
 
 _RANGE = (-0.05, 1.5)
 """Transmissions that noise and gain errors can give; what lies below 0 is then set to 0."""
@@ -19,12 +19,14 @@ _MOST_CHANCE_LEVELS = 7
 _GLANCE = 5
 
 
-def to_transmission(decoded: Decoded, *, pseudocolour: bool) -> tuple[npt.NDArray[np.float32], Fidelity]:
-    """Transmission of both channels, and what it is worth.
+def to_transmission(
+    decoded: Decoded, *, palette: Palette | None
+) -> tuple[npt.NDArray[np.float32], Fidelity, Uncertainty | None]:
+    """Transmission of both channels, what it is worth, and for colours how far it may be off.
 
     Args:
         decoded: pixels as stored.
-        pseudocolour: the caller declares that 8-bit pictures are a vendor's pseudo-colour.
+        palette: maps the vendor's colours of 8-bit pictures; `None` refuses such pictures.
 
     Returns:
         float32 of shape (2, rows, columns), 0 = nothing arrives, 1 = open beam; both rows
@@ -36,14 +38,15 @@ def to_transmission(decoded: Decoded, *, pseudocolour: bool) -> tuple[npt.NDArra
     """
     planes = decoded.planes
     if planes.dtype == np.uint8:
-        if not pseudocolour:
+        if palette is None:
             raise Unreadable(
                 "is an 8-bit picture, which has lost the measured values",
                 f"{_RAW}, or declare it as pseudo-colour (--pseudocolour) for a reading of low fidelity",
             )
         if len(planes) == 2:
             raise Unreadable("holds two channels of 8 bits", _RAW)
-        return colours.transmission(planes), "pseudocolour"
+        estimate, uncertainty = palette.estimate(planes)
+        return estimate, "pseudocolour", uncertainty
     if decoded.fidelity == "dual" and len(planes) == 1:
         raise Unreadable("describes itself as dual energy but holds one channel", "export both energies")
     if len(planes) == 3:
@@ -68,7 +71,7 @@ def to_transmission(decoded: Decoded, *, pseudocolour: bool) -> tuple[npt.NDArra
             )
     if len(planes) == 1:
         out[1] = out[0]
-    return out, decoded.fidelity or ("dual" if len(planes) == 2 else "single")
+    return out, decoded.fidelity or ("dual" if len(planes) == 2 else "single"), None
 
 
 def _from_floats(decoded: Decoded) -> npt.NDArray[np.float32]:

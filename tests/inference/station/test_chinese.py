@@ -30,7 +30,8 @@ def sentences() -> list[str]:
     said: list[str] = [reasons.below(0.1, 0.4), reasons.novel(1.7), reasons.one_energy_only(quality)]
     said += [reasons.no_reading(quality), reasons.swapped(), reasons.noisy(0.2, 0.15), reasons.clipped(0.08)]
     said += [reasons.dead_lines(120), reasons.open_beam(0.45), *reasons.fidelity("single")]
-    said += reasons.fidelity("pseudocolour")
+    unsure: Any = SimpleNamespace(attenuation_sd=0.42, ratio_sd=0.16)
+    said += reasons.fidelity("pseudocolour", unsure)
     opaque = [[Opaque((0, 0, 9, 9), 81, a) for a in areas] for areas in ([900.0], [20.0, 4e4], [None], [None, None])]
     for declaration in DECLARATIONS:
         said.append(reasons.alarm(0.93, 0.41, declaration))
