@@ -127,7 +127,7 @@ class Cluster:
             fn_constructor_args=(self.job,),
             batch_size=self.batch_size,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(self.workers, tasks)),
+            compute=ray.data.ActorPoolStrategy(size=min(self.workers, tasks)),
             num_cpus=1,  # a machine that dies takes its actors along; Ray Data starts them again elsewhere
         )
         done: set[int] = set()
