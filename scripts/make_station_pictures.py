@@ -23,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ PICTURES = ROOT / "docs" / "pictures"
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 NUMBERS = ("MSKU4170386", "TGHU8851207", "CSQU3054383", "HLXU6120944", "TCLU7719035", "BMOU2236618")
 DAY = 86_400.0
+PASSWORD = "a password of the pictures"
+PROGRAM = [sys.executable, "-c", "from leadline.inference.cli import main; main()"]
 
 
 class Station:
@@ -41,15 +45,17 @@ class Station:
 
     def __init__(self, data: Path, models: list[str]) -> None:
         self.data, self.models = data, models
+        self.more: list[str] = []
         self.start()
 
     def start(self) -> None:
-        program = [sys.executable, "-c", "from leadline.inference.cli import main; main()", "serve", "--port", "0"]
-        command = [*program, "--data", str(self.data), *(a for m in self.models for a in ("--model", m))]
+        models = [a for m in self.models for a in ("--model", m)]
+        command = [*PROGRAM, "serve", "--port", "0", "--data", str(self.data), *self.more, *models]
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert self.process.stdout is not None  # noqa: S101
         ready, _, _ = select.select([self.process.stdout], [], [], 120)
-        line = self.process.stdout.readline() if ready and self.process.stdout else ""
+        line = self.process.stdout.readline() if ready else ""
         if "http" not in line:
             sys.exit(f"the station did not start: {line}")
         self.url = next(w for w in line.split() if w.startswith("http")).rstrip("/")
@@ -108,38 +114,38 @@ def keep(page: Any, name: str) -> None:
     page.screenshot(path=target)
     with Image.open(target) as picture:
         small = picture.convert("RGB").resize((1080, 645), Image.Resampling.LANCZOS)
-        small.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
+        small.quantize(256, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(target, optimize=True)
     print(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def draw(station: Station, best: dict[str, Any], coloured: dict[str, Any]) -> None:
-    """All pictures."""
-    from playwright.sync_api import sync_playwright
+    """All pictures of a station without a login."""
 
     def look(scan: dict[str, Any]) -> None:
         page.click(f".card[data-scan='{scan['id']}']")
         page.wait_for_selector(f"#stage[data-scan='{scan['id']}']")
 
-    with sync_playwright() as playwright:
-        chromium = shutil.which("chromium") or sys.exit("needs Chromium: apt-get install chromium")
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 860}, locale="en-GB")
-        page.set_default_timeout(120_000)
-        page.goto(station.url)
+    with opened(station) as page:
         page.wait_for_selector("#stage[data-scan]")
         look(best)
         box = page.locator("#stage").bounding_box()
         page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
         keep(page, "scan")
         look(coloured)
-        page.focus("#stage")
         page.keyboard.press("3")
         keep(page, "ratio")
+        page.keyboard.press("4")
+        keep(page, "areal")
         page.keyboard.press("1")
+        page.keyboard.press("?")
+        page.wait_for_selector("dialog[open]")
+        keep(page, "keys")
+        page.keyboard.press("Escape")
         page.click("#language-button")
         look(best)
         page.wait_for_timeout(1500)
         page.keyboard.press("c" if best["verdict"] != "clear" else "i")
+        page.wait_for_selector("dialog[open]")
         keep(page, "chinese")
         page.keyboard.press("Escape")
         page.click("#language-button")
@@ -152,9 +158,57 @@ def draw(station: Station, best: dict[str, Any], coloured: dict[str, Any]) -> No
         keep(page, "supervisor")
         page.click("[data-view=station]")
         page.click("#theme-button")
+        look(best)
+        page.keyboard.press("i")
+        if best["verdict"] != "inspect":
+            page.wait_for_selector("dialog[open]")
+            page.keyboard.press("6")
+            page.keyboard.press("Enter")
+        page.wait_for_selector("#found")
         page.evaluate("document.querySelector('.verdict').scrollTop = 9999")
         keep(page, "light")
+        page.goto(f"{station.url}/api/scans/{best['id']}/report.en.html")
+        keep(page, "report")
+
+
+def draw_users(station: Station) -> None:
+    """The pictures of a station that demands a login."""
+    with opened(station) as page:
+        page.wait_for_selector("#login-form")
+        page.fill("#login-name", "chen")
+        page.fill("#login-password", "not the password")
+        page.click("#login-form button[type=submit]")
+        page.wait_for_selector("#login-message:not(:empty)")
+        keep(page, "login")
+        page.fill("#login-name", "silva")
+        page.fill("#login-password", PASSWORD)
+        page.click("#login-form button[type=submit]")
+        page.click("[data-view=users]")
+        page.wait_for_selector("#user-table tr:has-text('chen')")
+        keep(page, "users")
+
+
+@contextmanager
+def opened(station: Station) -> Iterator[Any]:
+    """The station's page in a browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = shutil.which("chromium") or sys.exit("needs Chromium: apt-get install chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 860}, locale="en-GB")
+        page.set_default_timeout(120_000)
+        page.goto(station.url)
+        yield page
         browser.close()
+
+
+def add_users(data: Path) -> None:
+    """Users of every role."""
+    for name, role in (("chen", "operator"), ("okafor", "supervisor"), ("silva", "admin"), ("gate4", "machine")):
+        password = [] if role == "machine" else ["--password-stdin"]
+        command = [*PROGRAM, "user", "add", name, "--role", role, "--data", str(data), *password]
+        subprocess.run(command, input=PASSWORD + "\n", text=True, check=True, capture_output=True)
 
 
 def main() -> None:
@@ -180,7 +234,13 @@ def main() -> None:
             station.start()
             alarms = [s for s in scans if s["verdict"] == "inspect"] or scans
             best = next((s for s in alarms if "powder" in s["name"]), alarms[0])
-            draw(station, best, next((s for s in alarms if "plastic_models" in s["name"]), alarms[-1]))
+            coloured = next((s for s in alarms if s["container"]), alarms[-1])
+            draw(station, best, coloured)
+            station.stop()
+            add_users(station.data)
+            station.more = ["--login"]
+            station.start()
+            draw_users(station)
         finally:
             station.stop()
 

@@ -109,6 +109,45 @@ def test_lock_out(guarded: Any) -> None:
     login(guarded, "lock")
 
 
+def test_sessions_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After half an hour without use, and after twelve hours in any case; a lock-out ends by itself."""
+    import time
+
+    from leadline.inference.station.accounts import Accounts
+    from leadline.inference.station.errors import ApiError
+    from leadline.inference.station.store import Store
+
+    store = Store(tmp_path / "station.db")
+    accounts = Accounts(store)
+    accounts.add("ann", "operator", PASSWORD)
+    now = time.time()
+
+    def after(seconds: float) -> None:
+        monkeypatch.setattr("leadline.inference.station.accounts.time.time", lambda: now + seconds)
+
+    secret, _ = accounts.log_in("ann", PASSWORD)
+    after(25 * 60)
+    assert accounts.by_session(secret) is not None  # use keeps it open
+    after(54 * 60)
+    assert accounts.by_session(secret, counts=False) is not None  # being looked up for a live stream does not
+    after(56 * 60)
+    assert accounts.by_session(secret) is None
+    secret, _ = accounts.log_in("ann", PASSWORD)
+    for minutes in range(80, 56 + 12 * 60, 25):
+        after(minutes * 60)
+        assert accounts.by_session(secret) is not None
+    after((57 + 12 * 60) * 60)
+    assert accounts.by_session(secret) is None
+    for _ in range(5):
+        with pytest.raises(ApiError, match="wrong"):
+            accounts.log_in("ann", "not the password")
+    with pytest.raises(ApiError, match="locked"):
+        accounts.log_in("ann", PASSWORD)
+    after((57 + 12 * 60 + 16) * 60)
+    accounts.log_in("ann", PASSWORD)
+    store.close()
+
+
 def test_a_token_for_a_machine(guarded: Any, scan_file: Any) -> None:
     assert leadline("user", "add", "gate4", "--role", "machine", "--data", guarded.data).returncode == 0
     made = leadline("user", "token", "gate4", "--data", guarded.data)

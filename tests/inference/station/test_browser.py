@@ -25,6 +25,14 @@ PIXEL = """([x, y]) => {
   return [...out];
 }"""
 
+# Scan coordinates at a place of the stage (CSS pixels), told by the line below the picture.
+UNDER = """([x, y]) => {
+  const stage = document.getElementById('stage'), box = stage.getBoundingClientRect();
+  stage.dispatchEvent(new PointerEvent('pointermove', {pointerId: 77, clientX: box.left + x, clientY: box.top + y}));
+  const [, column, row] = document.getElementById('readout').textContent.match(/x (\\d+), y (\\d+)/);
+  return `${column},${row}`;
+}"""
+
 # Controls that a screen reader could not name.
 NAMELESS = """() => [...document.querySelectorAll('button, input, select, a, [role=radio], textarea')]
   .filter((e) => e.offsetParent && !(e.innerText.trim() || e.getAttribute('aria-label') || e.labels?.length))
@@ -299,3 +307,205 @@ def test_login_and_lock_out(start: Start, page: Any, tmp_path: Path) -> None:
         page.wait_for_selector("#login-message:has-text('wrong')")
     try_login("wei", "a long password")
     page.wait_for_selector("#login-message:has-text('locked')")
+
+
+def test_two_fingers_zoom_and_pan(station: Any, browser: Any, scan_file: ScanFile) -> None:
+    """On a touch screen: one finger sets window and level, two pan and zoom about the point between them."""
+    scan = station.post(scan_file("touch.tif"))
+    station.judged(scan)
+    context = browser.new_context(viewport={"width": 1440, "height": 860}, has_touch=True)
+    page = context.new_page()
+    page.goto(station.url, timeout=SLOW)
+    page.click(f".card[data-scan='{scan}']", timeout=SLOW)
+    opened(page, scan)
+    fingers = context.new_cdp_session(page)
+    box = page.locator("#stage").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        told = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": told})
+
+    def settled() -> tuple[float, int, str]:
+        colour(page)  # waits for a frame
+        return float(page.input_value("#window")), int(page.inner_text("#zoom-one").split()[0]), scale_of(page)
+
+    def scale_of(page: Any) -> str:
+        return str(page.evaluate(UNDER, [x - box["x"], y - box["y"]]))
+
+    window, zoom, _ = settled()
+    touch("touchStart", (x, y))
+    touch("touchMove", (x + 90, y))
+    touch("touchEnd")
+    wider, same, _ = settled()
+    assert wider > 1.2 * window
+    assert same == zoom
+    page.keyboard.press("0")
+    before = settled()
+    touch("touchStart", (x - 40, y))
+    touch("touchStart", (x - 40, y), (x + 40, y))
+    for step in (60, 90, 120):
+        touch("touchMove", (x - step, y), (x + step, y))
+    touch("touchEnd")
+    pinched = settled()
+    assert pinched[0] == before[0]  # the first finger's touch was no drag
+    assert 2.5 * before[1] < pinched[1] < 3.5 * before[1]
+    near = [abs(float(a) - float(b)) for a, b in zip(before[2].split(","), pinched[2].split(","), strict=True)]
+    assert max(near) < 2  # the place between the fingers stays where it is
+    touch("touchStart", (x - 40, y), (x + 40, y))
+    for step in (30, 60):
+        touch("touchMove", (x - 40 + step, y), (x + 40 + step, y))
+    touch("touchEnd")
+    panned = settled()
+    assert panned[1] == pinched[1]
+    assert float(panned[2].split(",")[0]) < float(pinched[2].split(",")[0]) - 2
+    context.close()
+
+
+def test_zoom_to_the_pixel_pan_edges_and_marks(station: Any, page: Any, scan_file: ScanFile) -> None:
+    scan = station.post(scan_file("tools.tif"))
+    station.judged(scan)
+    page.goto(station.url, timeout=SLOW)
+    page.click(f".card[data-scan='{scan}']", timeout=SLOW)
+    opened(page, scan)
+    box = page.locator("#stage").bounding_box()
+    middle = [box["width"] / 2, box["height"] / 2]
+    page.click("#zoom-one")
+    colour(page)
+    assert page.inner_text("#zoom-one") == "100 %"
+    page.mouse.move(box["x"] + middle[0], box["y"] + middle[1])
+    for _ in range(3):
+        page.mouse.wheel(0, -400)
+    colour(page)
+    assert int(page.inner_text("#zoom-one").split()[0]) > 800  # single pixels are seen
+    before = page.evaluate(UNDER, middle)
+    page.mouse.down(button="right")
+    page.mouse.move(box["x"] + middle[0] + 120, box["y"] + middle[1], steps=2)
+    page.mouse.up(button="right")
+    colour(page)
+    after = page.evaluate(UNDER, middle)
+    assert float(after.split(",")[0]) < float(before.split(",")[0]) - 5
+    page.keyboard.press("0")
+    page.keyboard.press("h")
+    flat = [colour(page, 0.5 + i / 200) for i in range(-4, 5)]
+    page.keyboard.press("e")
+    sharp = [colour(page, 0.5 + i / 200) for i in range(-4, 5)]
+    assert page.get_attribute("#edge", "aria-pressed") == "true"
+    assert sharp != flat  # noise is sharpened with the rest
+    marks = "[...document.getElementById('marks').getContext('2d').getImageData(0, 0, 2000, 600).data].some((v) => v)"
+    assert page.evaluate(marks)
+    page.keyboard.press("b")
+    colour(page)
+    assert not page.evaluate(marks)  # only the scale bar at the bottom is left
+
+
+def test_dropping_a_file_on_the_page(station: Any, page: Any, scan_file: ScanFile) -> None:
+    """Drag and drop, with what is declared asked for; Escape sends nothing."""
+    page.goto(station.url, timeout=SLOW)
+    page.wait_for_selector("#connection:has-text('live')", timeout=SLOW)
+    content = list(scan_file("dropped.tif").read_bytes())
+    drop = """(bytes) => {
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(bytes)], 'dropped.tif'));
+      for (const kind of ['dragover', 'drop']) {
+        document.getElementById('queue').dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true}));
+      }
+    }"""
+    known = len(station.scans())
+    page.evaluate(drop, content)
+    page.wait_for_selector("dialog[open] [name=container]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog:not([open])", state="attached")
+    page.evaluate(drop, content)
+    page.fill("dialog[open] [name=container]", "TCNU 765432-1")
+    page.fill("dialog[open] [name=hs_code]", "690721")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".card:has-text('TCNU7654321')[data-state=inspect]", timeout=SLOW)
+    assert len(station.scans()) == known + 1
+
+
+def test_after_a_decision_the_next_scan_is_a_key_away(station: Any, page: Any, scan_file: ScanFile) -> None:
+    scans = [station.post(scan_file(f"next{i}.tif")) for i in range(2)]
+    for scan in scans:
+        station.judged(scan)
+    page.goto(station.url, timeout=SLOW)
+    page.click(f".card[data-scan='{scans[0]}']", timeout=SLOW)
+    opened(page, scans[0])
+    page.keyboard.press("i")
+    page.wait_for_selector("#next")
+    page.keyboard.press("j")
+    page.wait_for_selector(f"#stage:not([data-scan='{scans[0]}'])")
+    shown = page.get_attribute("#stage", "data-scan")
+    assert {s["id"]: s["decision"] for s in station.scans()}[shown] is None
+
+
+def test_an_old_alarm_stays_in_the_queue(start: Start, page: Any, scan_file: ScanFile) -> None:
+    """However many scans came after it."""
+    import sqlite3
+
+    station = start()
+    alarm = station.post(scan_file("alarm.tif"))
+    station.judged(alarm)
+    station.stop()
+    with sqlite3.connect(station.data / "station.db") as db:
+        db.row_factory = sqlite3.Row
+        row = dict(db.execute("SELECT * FROM scans").fetchone())
+        for i in range(700):
+            later = {"id": f"{i:024x}", "arrived": row["arrived"] + i + 1, "change": row["change"] + i + 1}
+            later |= {"verdict": "clear", "score": 0.01}
+            columns = row | later
+            marks = ",".join("?" * len(columns))
+            db.execute(f"INSERT INTO scans ({','.join(columns)}) VALUES ({marks})", list(columns.values()))
+    station.start()
+    page.goto(station.url, timeout=SLOW)
+    page.wait_for_selector(f".card[data-scan='{alarm}']", timeout=SLOW)
+    assert page.get_attribute("#queue li:first-child .card", "data-scan") == alarm
+
+
+def test_the_first_view_is_below_500_kb(station: Any, page: Any, scan_file: ScanFile) -> None:
+    """All that is sent until queue and scan are seen, the scan's own pixels apart; the bench tells the time."""
+    station.judged(station.post(scan_file("view.tif")))
+    page.goto(station.url, timeout=SLOW)
+    page.wait_for_selector("#stage[data-scan]", timeout=SLOW)
+    sizes = page.evaluate("""() => performance.getEntriesByType('resource')
+      .concat(performance.getEntriesByType('navigation')).map((e) => [e.name, e.transferSize])""")
+    assert len(sizes) > 10
+    assert 10_000 < sum(size for name, size in sizes if not name.endswith(("/pixels", "/maps"))) < 500_000
+
+
+def test_rules_of_accessibility(start: Start, page: Any, scan_file: ScanFile) -> None:
+    """axe-core finds nothing against WCAG 2.2 A and AA, in no view, in both themes."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    station = start()
+    scan = station.post(scan_file("axe.tif"), description="tile adhesive")
+    station.judged(scan)
+    page.goto(station.url, timeout=SLOW)
+    opened(page, scan)
+    page.wait_for_selector("#history li")
+    rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+    found: dict[str, list[str]] = {}
+
+    def look(where: str) -> None:
+        answer = Axe().run(page, options=rules).response
+        assert len(answer["passes"]) > 10
+        found[where] = [f"{v['id']}: {n['html'][:120]}" for v in answer["violations"] for n in v["nodes"]]
+
+    look("scan, dark")
+    page.click("#theme-button")
+    look("scan, light")
+    page.keyboard.press("i")
+    page.wait_for_selector("#next")
+    page.keyboard.press("c")
+    page.wait_for_selector("dialog[open] input")
+    look("override, light")
+    page.keyboard.press("Escape")
+    page.click("[data-view=search]")
+    page.wait_for_selector("[data-alike]")
+    look("search, light")
+    page.click("#theme-button")
+    look("search, dark")
+    page.click("[data-view=supervise]")
+    page.wait_for_selector(".tile")
+    look("supervisor, dark")
+    assert {where: problems for where, problems in found.items() if problems} == {}
