@@ -58,7 +58,7 @@ def details(rows: Sequence[Row], contract: ModelContract) -> dict[str, Any]:
         },
         "calibration": {"bins": bins, "error": error},
         "groups": {
-            name: groups(rows, values, _class_of(name, contract.scanner), honest_too=name in HONEST_TOO)
+            name: groups(rows, values, class_of(name, contract.scanner), honest_too=name in HONEST_TOO)
             for name in TITLES
         },
         "places": places(rows, contract.threshold),
@@ -94,7 +94,7 @@ def curve(rows: Sequence[Row], values: Scores, chosen: Callable[[Row], bool]) ->
 
 
 def groups(
-    rows: Sequence[Row], values: Scores, class_of: Callable[[Row], tuple[float, str] | None], *, honest_too: bool
+    rows: Sequence[Row], values: Scores, place_of: Callable[[Row], tuple[float, str] | None], *, honest_too: bool
 ) -> list[dict[str, Any]]:
     """Threats of each class against all honest scans, and, where asked, the false alarms of its honest scans.
 
@@ -104,7 +104,7 @@ def groups(
     limits = {str(rate): float(np.quantile(honest, 1 - rate)) for rate in RATES} if len(honest) else {}
     classes: dict[tuple[float, str], list[int]] = {}
     for k, row in enumerate(rows):
-        place = class_of(row) if is_threat(row) or (honest_too and is_honest(row)) else None
+        place = place_of(row) if is_threat(row) or (honest_too and is_honest(row)) else None
         if place is not None:
             classes.setdefault(place, []).append(k)
     table = []
@@ -185,13 +185,13 @@ def _auc(threats: Scores, honest: Scores) -> float | None:
     return float(weighted_auc(scores, positive, np.ones((1, len(scores))))[0])
 
 
-def _class_of(name: str, kind: Kind) -> Callable[[Row], tuple[float, str] | None]:
+def class_of(name: str, kind: Kind) -> Callable[[Row], tuple[float, str] | None]:
     """From a row to the class of a group: its place in the table and its words."""
     if name not in EDGES:
         return lambda row: (0.0, getattr(row, name)) if getattr(row, name) else None
     edges, unit = EDGES[name][kind], UNITS[name]
 
-    def class_of(row: Row) -> tuple[float, str] | None:
+    def place(row: Row) -> tuple[float, str] | None:
         value = getattr(row, name)
         if value is None or (name == "mass_kg" and value <= 0):
             return None
@@ -204,4 +204,4 @@ def _class_of(name: str, kind: Kind) -> Callable[[Row], tuple[float, str] | None
             words = f"{edges[k - 1]:g} to {edges[k]:g} {unit}"
         return float(k), words.replace("  ", " ").strip()
 
-    return class_of
+    return place

@@ -130,7 +130,9 @@ def run(
         task,
         range(wanted.count()),
         folder / ROWS if folder is not None else None,
-        about | {"model": f"{contract.name} {contract.version}", "sha256": digest} | wanted.about(),
+        about
+        | {"model": f"{contract.name} {contract.version}", "sha256": digest, "contract": contract.to_json()}
+        | wanted.about(),
         processes=processes,
         told=told,
     )

@@ -111,7 +111,7 @@ def _resume(path: Path, about: dict[str, Any]) -> list[Row | Unread]:
         raise FileError(path, f"cannot be written ({error.strerror or error})", "give another folder") from error
     found, rows = load(path)
     if found != about:
-        other = ", ".join(f"{key} {found.get(key)}" for key in about if found.get(key) != about[key])
+        other = ", ".join(f"{key} {str(found.get(key))[:60]}" for key in about if found.get(key) != about[key])
         raise FileError(path, f"holds another evaluation ({other})", "give another --out, or remove the file")
     if rows:  # the last scene may lack a scan
         last = rows[-1].index

@@ -77,19 +77,53 @@ def detectability(
     changed = np.any(change != 0, axis=0)
     if not changed.any():
         return 0.0, 0.0
-    attenuation = machine.response.attenuation(materials)
     rows, columns = _sample(changed)
     share = len(rows) / int(changed.sum())
     goods = honest[:, rows, columns].astype(np.float32)
-    depth = attenuation.T @ goods
-    depth_threat = attenuation.T @ np.maximum(goods + change[:, rows, columns], 0)
-    threat, variance = _signal(machine, depth_threat)
-    noise = np.sqrt(variance).astype(np.float32, copy=False)
-    difference = (threat - _signal(machine, depth)[0]) / noise
-    known = float((difference.astype(np.float64) ** 2).sum())
-    material = float(_least_squares(machine, threat / noise, depth, noise).astype(np.float64).sum())
+    squares = pixel_detectability(goods, change[:, rows, columns].astype(np.float32), materials, machine)
+    known, material = (float(square.sum()) for square in squares)
+    attenuation = machine.response.attenuation(materials)
     blurred = _blur_factor(honest, change, attenuation, machine) if changed.size <= _BLUR_PIXELS else 1.0
     return blurred * float(np.sqrt(known / share)), blurred * float(np.sqrt(material / share))
+
+
+def pixel_detectability(
+    goods: Float32Array, change: Float32Array, materials: Sequence[str], machine: Machine
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """d'² and d'_m² of single pixels, without blur; see `detectability`.
+
+    Args:
+        goods: areal densities of the honest goods, g/cm2, (M, N).
+        change: what the threat adds, g/cm2, (M, N).
+        materials: names of the M materials.
+        machine: the scanner.
+
+    Returns:
+        Two arrays (N,).
+    """
+    attenuation = machine.response.attenuation(materials)
+    depth = attenuation.T @ goods
+    threat, variance = _signal(machine, attenuation.T @ np.maximum(goods + change, 0))
+    noise = np.sqrt(variance).astype(np.float32, copy=False)
+    difference = (threat - _signal(machine, depth)[0]) / noise
+    known = (difference.astype(np.float64) ** 2).sum(axis=0)
+    return known, _least_squares(machine, threat / noise, depth, noise).astype(np.float64)
+
+
+def channel_signal(
+    areal: Float32Array, materials: Sequence[str], machine: Machine
+) -> tuple[Float32Array, Float32Array]:
+    """Mean transmission and its noise variance in single pixels, without blur; scatter as a constant pedestal.
+
+    Args:
+        areal: areal densities, g/cm2, (M, N).
+        materials: names of the M materials.
+        machine: the scanner.
+
+    Returns:
+        Two float32 arrays (2, N), high channel first.
+    """
+    return _signal(machine, machine.response.attenuation(materials).T @ areal)
 
 
 def _sample(changed: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
