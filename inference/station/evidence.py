@@ -124,6 +124,8 @@ class Case:
             elif isinstance(value, int | float):
                 share = key.endswith(("fraction", "goods", "noise"))
                 found.append((word(key, language), reasons.percent(value) if share else f"{value:.3g}"))
+            elif key == "fidelity":
+                found.append((word(key, language), word(str(value), language)))
         return found
 
     def decisions(self, language: str) -> list[str]:

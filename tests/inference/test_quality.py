@@ -92,7 +92,9 @@ def test_an_empty_picture(picture: Picture) -> None:
 @pytest.mark.parametrize("shape", [(32, 32), (33, 47), (35, 400), (641, 33)])
 def test_any_size(picture: Picture, shape: tuple[int, int]) -> None:
     quality = assess(picture(shape=shape, boxes=((5, 5, 25, 25, 20.0),)))
-    assert all(v is None or np.isfinite(v) for v in quality.figures().values())
+    figures = quality.figures()
+    assert figures.pop("fidelity") == "dual"
+    assert all(v is None or np.isfinite(v) for v in figures.values())
 
 
 @pytest.mark.parametrize(("name", "least", "most"), [("6", 0.25, 0.5), ("10", 0.1, 0.5), ("8", 0.0, 0.02)])
