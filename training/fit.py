@@ -29,6 +29,9 @@ from leadline.training.data import Batch, StreamConfig, fixed_batches, loader
 from leadline.training.losses import LossConfig, losses
 from leadline.training.saving import WholeFiles, explained
 
+_EXPECTED = ("Checkpoint directory .* exists", "Experiment logs directory .* exists", ".*LeafSpec", ".*sync_dist=True")
+"""Warnings that say what is meant: a folder is gone on with, and every process validates on the same scans."""
+
 
 @dataclass(frozen=True)
 class FitConfig:
@@ -252,7 +255,7 @@ def fit(
         canvas=config.canvas,
     )
     with explained(config.out), warnings.catch_warnings():
-        for expected in ("Checkpoint directory .* exists", "Experiment logs directory .* exists", ".*LeafSpec"):
+        for expected in _EXPECTED:
             warnings.filterwarnings("ignore", expected)
         trainer = _trainer(config, progress)
         watched = fixed_batches(replace(stream, split="validation", scenes=0, first=0), config.validation)
