@@ -10,7 +10,7 @@ import numpy as np
 
 from leadline.datasets.scan import Kind, LeadlineError, Scan, Scanner
 from leadline.datasets.simulator.scanner import Machine
-from leadline.inference.calibration.noise import Noise, Patch, fit_noise, measure_patch
+from leadline.inference.calibration.noise import Noise, Patch, fit_noise, measure_patch, uncut
 from leadline.inference.calibration.response import Parameter, fit_response, parameters_of, usual_machine
 from leadline.inference.calibration.table import Wedge
 from leadline.inference.calibration.wedge import AIR_ABOVE, Measured, WedgeError, measure_wedge
@@ -232,7 +232,7 @@ def _open_beam(scan: Scan) -> list[Patch]:
     for y in range(0, rows - _BLOCK + 1, _BLOCK):
         for x in range(0, columns - _BLOCK + 1, _BLOCK):
             block = image[:, y : y + _BLOCK, x : x + _BLOCK]
-            level = np.median(block, axis=(1, 2))
+            level = np.array([uncut(c[c > 0], t)[0] if (c > 0).any() else 0.0 for c, t in zip(block, top, strict=True)])
             if level.min() < AIR_ABOVE:
                 continue
             share = (top[0] / level[0], top[1] / level[1])
@@ -240,6 +240,7 @@ def _open_beam(scan: Scan) -> list[Patch]:
     if not found:
         return []
     brightest = max(level for level, _ in found)
-    # goods at the rim of a block raise its variance: the lower half is air
-    even = sorted((p for level, p in found if level > 0.97 * brightest), key=lambda p: sum(p.variance))
-    return even[: max(len(even) // 2, 1)][:_MOST_BLOCKS]
+    # goods at the rim of a block raise its variance
+    bright = [p for level, p in found if level > 0.97 * brightest]
+    even = 1.5 * float(np.quantile([sum(p.variance) for p in bright], 0.3))
+    return [p for p in bright if sum(p.variance) <= even][:_MOST_BLOCKS]

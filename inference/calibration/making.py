@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from leadline.datasets.scan import LeadlineError, Scan
-from leadline.inference.calibration.correction import common_machine, fit_correction
+from leadline.inference.calibration.common import common_machine, fit_correction
 from leadline.inference.calibration.fit import Fitted
 from leadline.inference.calibration.profile import Profile
 from leadline.inference.calibration.shift import shift_of

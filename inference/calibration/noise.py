@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,9 @@ DARKEST = 3.0
 CUT = 0.005
 """Share of pixels at the scan's greatest value above which a patch's noise counts as cut off."""
 
+MOST_CUT = 0.9
+"""Share beyond which nothing can be said of the noise."""
+
 BRIGHT = 0.2
 """Patches of a greater transmission tell the gains of lines and elements, and dead pixels."""
 
@@ -35,7 +39,8 @@ class Patch:
 
     Attributes:
         mean: transmission.
-        variance: of a pixel about its row's and column's means, which have taken a part of the noise with them.
+        variance: of a pixel about its row's and column's means, which have taken a part of the noise with them; where
+            the noise is cut off, of the whole noise, from the half that is left.
         neighbour: correlation of a pixel's noise with the next one's in its row.
         line, element: standard deviation of the gains of columns and of rows, noise taken off.
         shape: rows and columns.
@@ -110,18 +115,35 @@ def measure_patch(
         middle = float(np.median(channel))
         alive = (channel > 0) | (middle < 5e-3)
         dead += float(1 - alive.mean()) / 2
-        cut = max(cut, float((channel >= most * (1 - 1e-6)).mean()))
         filled = np.where(alive, channel, middle)
-        mean = float(filled[alive].mean())
+        mean, spread, share = uncut(channel[alive], most)
         by_row, by_column = filled.mean(axis=1), filled.mean(axis=0)
-        left = filled - by_row[:, None] - by_column[None] + mean
-        variance = float((left**2)[alive].mean())
+        left = filled - by_row[:, None] - by_column[None] + filled.mean()
+        cut = max(cut, share)
+        variance = float((left**2)[alive].mean()) if share < CUT else spread**2
         beside = float((left[:, 1:] * left[:, :-1]).mean() / max((left**2).mean(), 1e-30))
         stripes = max(float(by_column.var(ddof=1)) - variance / rows, 0.0) ** 0.5 / max(mean, 1e-9)
         uneven = max(float(by_row.var(ddof=1)) - variance / columns, 0.0) ** 0.5 / max(mean, 1e-9)
         found.append([mean, variance, beside + 1 / columns, *((uneven, stripes) if turned else (stripes, uneven))])
     pairs = [(a, b) for a, b in zip(*found, strict=True)]
     return Patch(pairs[0], pairs[1], pairs[2], pairs[3], pairs[4], (rows, columns), cut, dead, areal, material)
+
+
+def uncut(values: Floats, top: float) -> tuple[float, float, float]:
+    """Mean and standard deviation of normal noise of which all above `top` stands there, and the share that does.
+
+    Many scanners cut the open beam's noise off at 1. Two quantiles of what lies below then tell the whole.
+    """
+    share = float((values >= top * (1 - 1e-6)).mean())
+    if share < CUT:
+        return float(values.mean()), float(values.std()), share
+    if share > MOST_CUT:
+        return top, 0.0, share
+    lower, upper = (1 - share) * 0.25, (1 - share) * 0.75
+    a, b = np.quantile(values, (lower, upper))
+    z = [NormalDist().inv_cdf(p) for p in (lower, upper)]
+    sigma = float((b - a) / (z[1] - z[0]))
+    return float(b - z[1] * sigma), sigma, share
 
 
 def fit_noise(patches: Sequence[Patch], machine: Machine) -> Noise:
@@ -132,7 +154,7 @@ def fit_noise(patches: Sequence[Patch], machine: Machine) -> Noise:
             left out, as far as there are others.
         machine: with the fitted energy response, scatter and pedestal.
     """
-    whole = [p for p in patches if p.cut < CUT] or list(patches)
+    whole = [p for p in patches if p.cut < CUT] or [p for p in patches if p.cut < MOST_CUT] or list(patches)
     bright = [p for p in whole if min(p.mean) > BRIGHT] or whole
     weights = np.array([p.pixels for p in bright], float)
     weights /= weights.sum()
@@ -185,7 +207,8 @@ def _moments(patches: Sequence[Patch], machine: Machine) -> Floats:
 
 def _non_negative(rows: Floats, targets: Floats) -> tuple[float, float]:
     """Least squares for 1 / quanta and the dark variance, which is 0 unless it stands two standard errors above."""
-    if len(rows) > 1:
+    moments = rows[:, 0] / rows[:, 1]
+    if moments.max() > 1.5 * moments.min():  # patches of one brightness cannot tell the two apart
         inverse, floor = np.linalg.lstsq(rows, targets, rcond=None)[0]
         error = float(np.sqrt(np.linalg.pinv(rows.T @ rows)[1, 1]))
         if inverse > 0 and floor > 2 * error:

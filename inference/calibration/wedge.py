@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 from leadline.datasets.scan import LeadlineError, Scan
 from leadline.inference.calibration.least_squares import solve
-from leadline.inference.calibration.noise import CUT, Patch, measure_patch
+from leadline.inference.calibration.noise import Patch, measure_patch, uncut
 from leadline.inference.calibration.response import Reading
 from leadline.inference.calibration.table import LEAST_STEPS, Wedge
 from leadline.inference.quality import OPAQUE_BELOW
@@ -94,6 +93,14 @@ def measure_wedge(wedge: Wedge, scan: Scan) -> Measured:
             f"{stray:.3f}); correct box, along or thickness_mm"
         )
     margin = max(1.5, 3 * max(places[0][2], places[1][2]))
+    ends = ((start - step / 2, start - margin), (start + count * step + margin, start + (count + 0.5) * step))
+    for left, right in ends:
+        beside = profile[:, max(round(left), 0) : max(round(right), 0)]
+        if beside.size and beside.mean() < 0.97:
+            raise WedgeError(
+                f"{said}: the box does not begin and end with the wedge (beside it the beam is weakened to "
+                f"{beside.mean():.2f}); correct box or thickness_mm, and leave air on both sides"
+            )
     patches = [air]
     for k, thickness in enumerate(wedge.thickness_mm):
         left, right = int(np.ceil(start + k * step + margin)), int(np.floor(start + (k + 1) * step - margin))
@@ -137,16 +144,8 @@ def _air(
 
 
 def _level(air: Floats, top: float) -> float:
-    """Level of the open beam; many scanners cut it off at 1, and then it is read from the lower half of the noise."""
-    cut = float((air >= top * (1 - 1e-6)).mean())
-    if cut < CUT:
-        return float(np.median(air))
-    if cut > 0.9:
-        return top
-    lower, upper = (1 - cut) * 0.25, (1 - cut) * 0.75
-    a, b = np.quantile(air[air > 0], (lower, upper))
-    z = [NormalDist().inv_cdf(p) for p in (lower, upper)]
-    return float(b - z[1] * (b - a) / (z[1] - z[0]))
+    """Level of the open beam, dead pixels left out."""
+    return uncut(air[air > 0], top)[0]
 
 
 def _check_clipping(steps: Floats, said: str) -> None:

