@@ -79,7 +79,7 @@ class Case:
         r, m = self.row, self.maps
         declaration = Declaration(r["hs_code"], r["description"])
         words = describe(declaration)
-        energies = " / ".join(e for e in (m["high"], m["low"]) if e)
+        energies = " / ".join(e for e in dict.fromkeys((m["high"], m["low"])) if e)
         size = f"{r['columns']} × {r['rows']} {word('pixels', language)}"
         if m["pixel_mm"]:
             size += f", {r['columns'] * m['pixel_mm'] / 1000:.2f} m × {r['rows'] * m['pixel_mm'] / 1000:.2f} m"

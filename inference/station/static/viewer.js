@@ -45,7 +45,8 @@ export class Viewer {
     }
     goods.sort((a, b) => a - b);
     const part = (share) => goods[Math.floor(share * (goods.length - 1))];
-    const top = goods.length ? Math.max(0.5, Math.min(part(0.985) + 0.2, 4 * part(0.5) + 0.4)) : 5;
+    const most = scanner === "container" ? Infinity : 4 * part(0.5) + 0.4; // a container's walls lie before all of its goods
+    const top = goods.length ? Math.max(0.5, Math.min(part(0.985) + 0.2, most)) : 5;
     this.span = { width: top + 0.05, level: (top - 0.05) / 2 };
   }
 

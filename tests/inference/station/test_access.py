@@ -176,6 +176,7 @@ def test_secrets_are_only_kept_as_hashes(guarded: Any) -> None:
         (("--host", "0.0.0.0"), "needs TLS"),
         (("--host", "::"), "needs TLS"),
         (("--host", "0.0.0.0", "--certificate", "c.pem", "--key", "k.pem"), "--name"),
+        (("--host", "0.0.0.0", "--certificate", "c.pem", "--key", "k.pem", "--name", "gate.port"), "no users"),
         (("--certificate", "c.pem"), "one without the other"),
         (("--login",), "no users"),
         (("--watch", "/nowhere/at/all"), "no such folder"),

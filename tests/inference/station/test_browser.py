@@ -231,6 +231,8 @@ def test_the_keyboard_reaches_everything(station: Any, page: Any, scan_file: Sca
         station.judged(scan)
     page.goto(station.url, timeout=SLOW)
     page.wait_for_selector("#stage[data-scan]", timeout=SLOW)
+    order = page.evaluate("[...document.querySelectorAll('#queue .card')].map((card) => card.dataset.scan)")
+    assert order.index(scans[2]) < order.index(scans[1]) < order.index(scans[0])  # the newest alarm first, then clear
     first = page.get_attribute("#stage", "data-scan")
     page.keyboard.press("j")
     page.wait_for_selector(f"#stage:not([data-scan='{first}'])")
