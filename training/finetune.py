@@ -62,6 +62,7 @@ class OnwardFit(Fit):
         super().__init__(config)
         self.network.load_state_dict(network.state_dict())
         self.share = share
+        self.train()  # Lightning keeps the modes that it finds
 
     def train(self, mode: bool = True) -> OnwardFit:
         super().train(mode)
