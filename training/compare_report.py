@@ -61,7 +61,7 @@ def side_from(folder: Path) -> Side:
     about, found = load(path)
     try:
         contract = ModelContract.from_json(about["contract"])
-        chosen = {key: about[key] for key in ("split", "seed", "data", "labels") if key in about}
+        chosen: dict[str, Any] = {key: about[key] for key in ("split", "seed", "data", "labels") if key in about}
         rows = [r for r in found if isinstance(r, Row)]
         scenes = len({r.index for r in rows})
         return Side(about["model"], about["sha256"], contract, rows, chosen, chosen | {"scenes": scenes})

@@ -37,8 +37,8 @@ PATCH_CM2: dict[Kind, float] = {"container": 100.0, "parcel": 1.0}
 """Patch by which look-alikes are told apart, or not."""
 
 STEPS = 25
-_FACTORS = (4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)  # masses at which a model is measured, over the ideal's least
-_COVERS = 5  # thicknesses at which it is
+_FACTORS = tuple(8.0**k for k in range(1, 8))  # masses at which a model is measured, over the ideal's least
+_COVERS = 4  # thicknesses at which it is
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def measure_model(
     declaration: Declaration | None = None,
     told: Callable[[int, int], None] | None = None,
 ) -> list[Level]:
-    """A model at some covers and masses: from four times the ideal observer's least mass (by material) up.
+    """A model at some covers, as thick as the ideal observer still tells the material, and masses from its least up.
 
     Args:
         found: what physics allows.
@@ -191,10 +191,10 @@ def measure_model(
     usable = [s for s in found.steps if s.least_material]
     chosen = [usable[k] for k in np.unique(np.linspace(0, len(usable) - 1, _COVERS).astype(int))] if usable else []
     steps = [
-        (s.cover_mm / 10, factor * s.least_material)
+        (s.cover_mm / 10, factor * s.least_known)
         for s in chosen
         for factor in _FACTORS
-        if s.least_material and fits(found.threat, factor * s.least_material, found.machine)
+        if s.least_known and fits(found.threat, factor * s.least_known, found.machine)
     ]
     made = levels(
         model, found.threat, found.question.cover, found.cover_density, steps, found.machine,
@@ -207,6 +207,17 @@ def measure_model(
         result.append(level)
         if told is not None:
             told(len(result), len(steps))
+    return result
+
+
+def found_from(found: Limits) -> list[tuple[float, float | None]]:
+    """For each cover (mm) at which a model was measured, the least mass (kg) at which its d' is the needed one."""
+    result = []
+    for cover in dict.fromkeys(level.cover_cm for level in found.levels):
+        own = [level for level in found.levels if level.cover_cm == cover]
+        mass = np.array([level.mass_kg for level in own])
+        least, _ = least_mass(mass, np.array([level.d_model for level in own]), found.question.need)
+        result.append((10 * cover, least))
     return result
 
 
@@ -224,5 +235,6 @@ def as_record(found: Limits) -> dict[str, Any]:
         },
         "look_alikes": {like.second: {"crossings": like.crossings, "alike": like.alike} for like in found.alike},
         "model": found.model,
+        "model_found_from": found_from(found),
         "levels": [asdict(level) | {"efficiency": level.efficiency} for level in found.levels],
     }  # fmt: skip

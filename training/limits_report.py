@@ -9,7 +9,7 @@ import numpy as np
 
 from leadline.training import charts
 from leadline.training.likeness import Likeness
-from leadline.training.limits import PATCH_CM2, Limits
+from leadline.training.limits import PATCH_CM2, Limits, found_from
 from leadline.training.page import render
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def page(found: Limits, command: str = "") -> str:
         patch=PATCH_CM2[found.machine.kind],
         command=command,
         kilograms=kilograms,
+        found_from=found_from(found),
         charts={
             "mass": charts.figure(mass_chart(found), "Least mass over the thickness of the cover", (6.4, 4.2)),
             "ratio": charts.figure(ratio_chart(own, found.name), "Difference of the low channel", (6.4, 4.2))
@@ -81,6 +82,8 @@ def table(found: Limits) -> str:
                 f"| {v.d_model:.2f} ({v.low:.2f} to {v.high:.2f}) | {100 * v.efficiency[0]:.2g} % "
                 f"| {100 * v.alarms:.0f} %, {100 * v.alarms_without:.0f} % |"
             )
+        lines += ["", "Least mass at which its d' is the needed one:", ""]
+        lines += [f"- {cover:.3g} mm: {kilograms(mass)}" for cover, mass in found_from(found)]
     return "\n".join(lines) + "\n"
 
 
@@ -115,15 +118,10 @@ def mass_chart(found: Limits) -> Callable[[Axes], None]:
             axes.axvspan(start, cover[-1], color=charts.COLOURS[1], alpha=0.1, linewidth=0)
             axes.text((start + cover[-1]) / 2, 0.97, "never by material", ha="center", va="top",
                       transform=axes.get_xaxis_transform(), color=charts.COLOURS[1])  # fmt: skip
-        found_by = [level for level in found.levels if level.low > found.question.need]
-        missed = [level for level in found.levels if level.low <= found.question.need]
-        for points, fill, words in (
-            (found_by, charts.COLOURS[2], "model: d′ as needed"),
-            (missed, "none", "model: not sure"),
-        ):
-            if points:
-                across, up = [10 * level.cover_cm for level in points], [level.mass_kg for level in points]
-                axes.scatter(across, up, s=26, facecolor=fill, edgecolor=charts.COLOURS[2], label=words, zorder=3)
+        known = [(cover_mm, mass) for cover_mm, mass in found_from(found) if mass is not None]
+        if known:
+            axes.plot(*zip(*known, strict=True), color=charts.COLOURS[2], linestyle=":", marker="o", markersize=4,
+                      label=f"{found.model} reaches the same d′")  # fmt: skip
         axes.set(yscale="log", xlim=(cover[0], cover[-1]))
         axes.set(xlabel=f"{found.question.cover.replace('_', ' ')}, mm", ylabel="least mass, kg")
         axes.legend(loc="lower right")
