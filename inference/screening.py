@@ -24,7 +24,7 @@ READ_AHEAD = 2
 """Files that are read while another is scored: more would only take memory."""
 
 MOST_AT_ONCE = 4
-"""Files that are screened at once; each takes some 200 MB while the network looks at it."""
+"""Files that are screened at once; each container scan more takes some 70 MB."""
 
 
 @dataclass(frozen=True)
