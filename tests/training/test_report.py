@@ -31,8 +31,9 @@ def row(index: int, threat: bool, logit: float, **changes: object) -> Row:
         "d_material": 9.0 if threat else None, "mass_kg": 2.0 * threat,
         "clues": Clues(0.5, np.eye(len(DEPTHS) - 1, len(RATIOS["parcel"]) - 1, dtype=np.int64)),
         "declared": np.zeros(11, np.float32), "logit": logit, "score": float(1 / (1 + np.exp(-logit))),
-        "place": Place((8.0, 4.0), 1, 0.9, 1.0 + index % 3) if threat else None, "place_right": threat, "family_right": threat,
-        "family": "antimony" if threat else "", "shield_mm": float(index % 4) if threat else None,
+        "place": Place((8.0, 4.0), 1, 0.9, 1.0 + index % 3) if threat else None,
+        "place_right": threat, "family_right": threat, "family": "antimony" if threat else "",
+        "shield_mm": float(index % 4) if threat else None,
         "cover": 5.0 if threat else None, "goods": "lead" if index % 2 else "art", "scanner": "160 kV dual-layer",
     }  # fmt: skip
     return Row(**(plain | changes))  # type: ignore[arg-type]
