@@ -145,7 +145,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 (folder / name).with_suffix(".json").write_text(json.dumps({"description": f"tiles {i}"}))
                 (folder / name).write_bytes(data)
                 written[name] = time.time()
-            time.sleep(10)
+            end = time.monotonic() + 120  # a scan that is shown late is late, not lost
+            while time.monotonic() < end:
+                time.sleep(2)
+                if all(page.evaluate("Object.keys(window.shown).length") >= count for page in pages):
+                    break
             shown = [page.evaluate("window.shown") for page in pages]
             parts = _parts(httpx.get(f"{url}/api/scans?limit=500", trust_env=False).json()["scans"], written, shown)
             waits = [found[name] - at for found in shown for name, at in written.items() if name in found]
