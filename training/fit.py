@@ -354,7 +354,7 @@ def _callbacks(config: FitConfig, progress: bool) -> list[Callback]:
     found: list[Callback] = [saved]
     if config.average:
         # what is kept is the mean: a fit of few steps must begin it early, or it would keep the weights it began with
-        start = min(50, config.steps // 2) if config.steps else 50
+        start = min(50, config.steps // 4) if config.steps else 50
         found.append(EMAWeightAveraging(decay=config.average, use_buffers=True, update_starting_at_step=start))
     if progress:
         found.append(TQDMProgressBar(refresh_rate=10))
