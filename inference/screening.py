@@ -118,14 +118,9 @@ def judge(
     started = time.perf_counter()
     scan = engine.identified(settings.known(scan))
     threshold = settings.threshold_of(engine.model_for(scan.scanner.kind, scan.path))
-    if quality is None and engine.threads > 1:
-        with ThreadPoolExecutor(1, thread_name_prefix="leadline-score") as beside:
-            scoring = beside.submit(engine.score, settings.for_model(scan))
-            quality = measure(scan)
-        scores = scoring.result()
-    else:
-        quality = quality or measure(scan)
-        scores = engine.score(settings.for_model(scan))
+    # One after the other: beside an inference that has all cores, measuring makes both slower.
+    quality = quality or measure(scan)
+    scores = engine.score(settings.for_model(scan))
     verdict = verdict_of(scan, scores, quality, threshold)
     verdict = verdict.after(elapsed_ms + 1000 * (time.perf_counter() - started))
     return Screened(Path(scan.path), verdict, scan, scores, quality)
