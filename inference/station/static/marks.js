@@ -14,17 +14,18 @@ export function paintMarks({ marks, stage, data, place, options, line, length },
   const X = (x) => (x - place.x) * place.zoom, Y = (y) => (y - place.y) * place.zoom;
   c.font = "600 13px system-ui, sans-serif";
   c.textBaseline = "middle";
+  const taken = []; // rectangles of the labels so far
   if (options.boxes) {
     c.setLineDash([7, 5]);
     for (const { box: [x0, y0, x1, y1] } of data.opaque) {
       frame(c, X(x0), Y(y0), X(x1) - X(x0), Y(y1) - Y(y0), OPAQUE);
-      label(c, t("no_penetration"), X(x0), Y(y1) + 3, OPAQUE, wide);
+      label(c, t("no_penetration"), X(x0), Y(y1) + 3, OPAQUE, wide, taken, 21);
     }
     c.setLineDash([]);
     data.regions.forEach((region, i) => {
       const [x0, y0, x1, y1] = region.box, colour = COLOURS[region.family] ?? "#5ae65a", top = Y(y0);
       frame(c, X(x0), top, X(x1) - X(x0), Y(y1) - top, colour);
-      label(c, `${i + 1} ${t(region.family)} ${Math.round(100 * region.probability)} %`, X(x0), top > 22 ? top - 21 : Math.max(2, top + 3), colour, wide);
+      label(c, `${i + 1} ${t(region.family)} ${Math.round(100 * region.probability)} %`, X(x0), top > 22 ? top - 21 : Math.max(2, top + 3), colour, wide, taken, -21);
     });
   }
   scale(c, data, place, high);
@@ -50,8 +51,12 @@ function frame(c, x, y, w, h, colour) {
   }
 }
 
-function label(c, text, x, y, colour, most) {
+/** A line of text on its ground, moved by `step` until it hides none of the labels `taken`. */
+function label(c, text, x, y, colour, most, taken = [], step = 0) {
   const long = c.measureText(text).width + 10, left = Math.max(2, Math.min(x, most - long - 2));
+  const hides = ([l, r, v]) => left < r && l < left + long && Math.abs(v - y) < 19;
+  for (let tries = 0; step && tries < 6 && taken.some(hides); tries++) y += step;
+  taken.push([left, left + long, y]);
   c.fillStyle = GROUND;
   c.fillRect(left, y, long, 19);
   c.fillStyle = colour;
