@@ -50,9 +50,6 @@ SCREENING = (
     "models.contract",
     "inference",
 )
-# Parts of these that need an extra of the plain install, and which.
-OPTIONAL = {"inference.station": "station", "inference.ledger": "cluster", "inference.rescore": "cluster"}
-
 # Parts of inference/ that may use an extra as well. The plain install must still import those of the second table.
 OPTIONAL = {
     "inference.ledger": ("cluster",),
