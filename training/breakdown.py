@@ -9,9 +9,9 @@ import numpy as np
 
 from leadline.datasets.scan import Kind
 from leadline.models.contract import ModelContract
-from leadline.training.figures import RATES, Scores, is_allowed, is_honest, is_threat
+from leadline.training.figures import RATES, Scores, areas_of, is_allowed, is_honest, is_threat, scenes
 from leadline.training.measure import Row
-from leadline.training.statistics import calibration, resampled, roc, share, spread, weighted_auc
+from leadline.training.statistics import Areas, calibration, resampled, roc, share, spread, weighted_auc
 
 CURVE_RATES = np.unique(np.concatenate([[0.0], np.geomspace(1e-3, 1, 61), np.linspace(0, 1, 41), RATES]))
 """False-alarm rates at which curves are drawn."""
@@ -101,6 +101,7 @@ def groups(
     Thresholds are the quantiles of all honest scans of the set.
     """
     honest = values[[is_honest(r) for r in rows]]
+    areas = areas_of(rows, values)
     limits = {str(rate): float(np.quantile(honest, 1 - rate)) for rate in RATES} if len(honest) else {}
     classes: dict[tuple[float, str], list[int]] = {}
     for k, row in enumerate(rows):
@@ -117,7 +118,8 @@ def groups(
             "allowed_by_physics": len(allowed),
             "found": {rate: share(values[threats] > limit) for rate, limit in limits.items()},
             "found_allowed_by_physics": {rate: share(values[allowed] > limit) for rate, limit in limits.items()},
-            "auc": _auc(values[threats], honest),
+            "auc": _area(areas, rows, values, threats),
+            "auc_allowed_by_physics": _area(areas, rows, values, allowed),
         }
         if honest_too:
             calm = [k for k in members if is_honest(rows[k])]
@@ -177,12 +179,8 @@ def _brief(row: Row) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def _auc(threats: Scores, honest: Scores) -> float | None:
-    if not len(threats) or not len(honest):
-        return None
-    scores = np.concatenate([threats, honest])
-    positive = np.arange(len(scores)) < len(threats)
-    return float(weighted_auc(scores, positive, np.ones((1, len(scores))))[0])
+def _area(areas: Areas, rows: Sequence[Row], values: Scores, members: list[int]) -> list[float] | None:
+    return areas(values[members], scenes(rows[k] for k in members)) or None
 
 
 def class_of(name: str, kind: Kind) -> Callable[[Row], tuple[float, str] | None]:

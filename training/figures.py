@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.metrics import roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
 from leadline.models.contract import ModelContract
-from leadline.training.baselines import Baselines, aucs
+from leadline.training.baselines import Baselines
 from leadline.training.measure import Row
-from leadline.training.statistics import interval, share
+from leadline.training.statistics import Areas, interval, share
 
 RATES = (0.002, 0.004, 0.01, 0.05)
 DETECTABLE = 5.0
 """d' and d'_m from which physics allows telling the threat from honest goods."""
-
-_BOOTSTRAPS = 500
 
 Scores = npt.NDArray[np.float64]
 
@@ -51,31 +48,44 @@ def figures(rows: Sequence[Row], contract: ModelContract, baselines: Baselines |
 
 def _method(rows: Sequence[Row], values: Scores) -> dict[str, Any]:
     honest = values[[is_honest(r) for r in rows]]
-    groups = {
-        "all": [is_threat(r) for r in rows],
-        "allowed_by_physics": [is_threat(r) and is_allowed(r) for r in rows],
-        "beyond_physics": [is_threat(r) and not is_allowed(r) for r in rows],
+    areas = areas_of(rows, values)
+    return {name: _group(rows, values, chosen, honest, areas) for name, chosen in GROUPS.items()} | {
+        "pairs_won": _pairs(rows, values)
     }
-    return {
-        name: {"auc": _auc(honest, values[chosen]), "found": _found(honest, values[chosen])}
-        for name, chosen in groups.items()
-    } | {"pairs_won": _pairs(rows, values)}
 
 
 def _scenarios(rows: Sequence[Row], values: Scores) -> dict[str, Any]:
+    """Threats of each scenario against all honest scans of the set: all of them, and those that physics allows."""
     honest = values[[is_honest(r) for r in rows]]
-    limit = np.quantile(honest, 0.99) if len(honest) else 0.0
+    areas = areas_of(rows, values)
     table: dict[str, Any] = {}
     for scenario in sorted({r.scenario for r in rows if is_threat(r)}):
-        chosen = [(r, v) for r, v in zip(rows, values, strict=True) if is_threat(r) and r.scenario == scenario]
-        allowed = [v > limit for r, v in chosen if is_allowed(r)]
+        keep = [k for k, r in enumerate(rows) if is_threat(r) and r.scenario == scenario]
+        own, scores = [rows[k] for k in keep], values[keep]
         table[scenario] = {
-            "threats": len(chosen),
-            "found_at_0.01": share([v > limit for _, v in chosen]),
-            "allowed_by_physics": len(allowed),
-            "found_at_0.01_allowed_by_physics": share(allowed),
-        }
+            "threats": len(own),
+            "threats_allowed_by_physics": sum(is_allowed(r) for r in own),
+        } | {name: _group(own, scores, GROUPS[name], honest, areas) for name in ("all", "allowed_by_physics")}
     return table
+
+
+def areas_of(rows: Sequence[Row], values: Scores) -> Areas:
+    """Areas under the ROC curve of any threats of a set against all its honest scans."""
+    honest = np.array([is_honest(r) for r in rows], bool)
+    return Areas(values[honest], scenes(r for r in rows if is_honest(r)), scenes(r for r in rows if is_threat(r)))
+
+
+def scenes(rows: Iterable[Row]) -> npt.NDArray[np.int64]:
+    """Numbers of the scenes of some scans."""
+    return np.array([r.index for r in rows], np.int64)
+
+
+def _group(
+    rows: Sequence[Row], values: Scores, chosen: Callable[[Row], bool], honest: Scores, areas: Areas
+) -> dict[str, Any]:
+    """Area, and share found at each false-alarm rate, of the chosen threats."""
+    threats = values[[chosen(r) for r in rows]]
+    return {"auc": areas(threats, scenes(r for r in rows if chosen(r))) or None, "found": _found(honest, threats)}
 
 
 def _promises(rows: Sequence[Row], contract: ModelContract) -> dict[str, Any]:
@@ -126,25 +136,19 @@ def is_allowed(row: Row) -> bool:
     return (row.d_known or 0.0) >= DETECTABLE and (row.d_material or 0.0) >= DETECTABLE
 
 
-def _auc(honest: Scores, threats: Scores) -> list[float] | None:
-    """Area under the ROC curve with a 95 % bootstrap interval."""
-    if not len(honest) or not len(threats):
-        return None
-    labels = np.r_[np.zeros(len(honest)), np.ones(len(threats))]
-    values = np.r_[honest, threats]
-    rng = np.random.default_rng(0)
-    h = rng.choice(honest, (len(honest), _BOOTSTRAPS))
-    t = rng.choice(threats, (len(threats), _BOOTSTRAPS))
-    draws = aucs(np.concatenate([h, t]), labels > 0)
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return [float(roc_auc_score(labels, values)), float(low), float(high)]
-
-
 def _found(honest: Scores, threats: Scores) -> dict[str, list[float]]:
     """Share of threats above the honest scans' own quantile, for each false-alarm rate."""
     if not len(honest):
         return {}
     return {str(rate): share(list(threats > np.quantile(honest, 1 - rate))) for rate in RATES}
+
+
+GROUPS: dict[str, Callable[[Row], bool]] = {
+    "all": is_threat,
+    "allowed_by_physics": lambda r: is_threat(r) and is_allowed(r),
+    "beyond_physics": lambda r: is_threat(r) and not is_allowed(r),
+}
+"""Threats by what physics allows."""
 
 
 def _calibration_error(rows: Sequence[Row]) -> float:
