@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -143,6 +143,9 @@ class TrainConfig(_Table):
         )
 
 
+_TABLES = ("fit", "scans", "machine", "network", "loss")
+"""What may be said for one kind of scanner alone."""
+
 _PATHS = (("out",), ("materials",), ("scans", "cache"), ("finetune", "data"), ("finetune", "model"))
 """Keys that name files; in a configuration file they are meant from its folder."""
 
@@ -157,19 +160,23 @@ def load(config: str, changes: Mapping[str, Any]) -> TrainConfig:
     """Read a configuration.
 
     Args:
-        config: a TOML file, or the name of a preset. A file may begin from one with `preset = NAME`.
+        config: a TOML file, or the name of a preset. A file may begin from one with `preset = NAME`. The keys of its
+            tables `[parcel]` and `[container]` hold for that kind of scanner alone.
         changes: values that replace those of the file, by key with dots (`"fit.minutes"`); `None` leaves them.
 
     Raises:
         LeadlineError: no such file or preset, no TOML, an unknown key or a value of a wrong type; names file and key.
     """
     known, path = presets(), Path(config)
+    base: dict[str, Any] = {}
     if config in known:
         name, raw, stem = f"preset {config}", tomllib.loads(known[config]), config
     else:
-        name, stem = str(path), path.stem
-        raw = _merge(_preset(known, raw := _read(path, known), name), raw)
+        name, raw, stem = str(path), _read(path, known), path.stem
+        base = _preset(known, raw, name)
         _from_folder(raw, path.parent)
+    kind = changes.get("kind") or raw.get("kind") or base.get("kind")
+    raw = _merge(_of_kind(base, kind, name), _of_kind(raw, kind, name))
     for key, value in changes.items():
         if value is not None:
             *tables, last = key.split(".")
@@ -229,6 +236,21 @@ def _preset(known: Mapping[str, str], raw: dict[str, Any], name: str) -> dict[st
     return tomllib.loads(known[chosen])
 
 
+def _of_kind(raw: dict[str, Any], kind: Any, name: str) -> dict[str, Any]:
+    """A configuration with the keys that it has for one kind of scanner in their places."""
+    found = {key: value for key, value in raw.items() if key not in get_args(Kind)}
+    for each in get_args(Kind):
+        table = raw.get(each, {})
+        if not isinstance(table, dict):
+            raise LeadlineError(f"{name}: {each}: is {table!r}; write it as a table, such as [{each}.fit]")
+        for key in table:
+            if key not in _TABLES:
+                raise LeadlineError(f"{name}: {each}.{key}: is no table; there are {', '.join(_TABLES)}")
+        if each == kind:
+            found = _merge(found, table)
+    return found
+
+
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
@@ -265,6 +287,6 @@ def _told(name: str, error: Any) -> str:
 
 def _names(tables: list[str]) -> list[str]:
     if not tables:
-        return [*TrainConfig.model_fields, "preset"]
+        return [*TrainConfig.model_fields, "preset", *get_args(Kind)]
     table = {"finetune": FinetuneTable}.get(tables[0]) or TrainConfig.model_fields[tables[0]].annotation
     return list(getattr(table, "model_fields", {}))

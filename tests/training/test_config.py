@@ -18,7 +18,9 @@ def test_options_replace_keys_and_none_leaves_them() -> None:
     found = load("quick", {"fit.minutes": 2.0, "machine.devices": 2, "kind": "container", "seed": None})
     assert (found.fit.minutes, found.machine.devices, found.kind, found.seed) == (2.0, 2, "container", 0)
     made = found.fit_config(found.shape("container"), cores=8)
-    assert (made.network.pool, made.threads, made.reuse, made.devices) == (4, 7, 3.0, 2)
+    assert (made.network.pool, made.threads, made.reuse, made.devices) == (8, 7, 6.0, 2)
+    released = load("release", {"kind": "container"})
+    assert released.fit_config(released.shape("container"), cores=8).reuse == 3.0
 
 
 def test_a_file_begins_from_a_preset_and_its_paths_from_its_folder(tmp_path: Path) -> None:
@@ -61,6 +63,8 @@ def test_what_a_run_writes_is_the_whole_configuration(tmp_path: Path) -> None:
         ("kind = 'parsel'", "kind: is 'parsel'; it should be 'parcel' or 'container'"),
         ("fit = 3", "fit: is 3"),
         ("preset = 'quik'", "preset: 'quik' is unknown; choose one of finetune, quick, release"),
+        ("[container]\npool = 3", "container.pool: is no table; there are fit, scans, machine, network, loss"),
+        ("container = 3", "container: is 3; write it as a table, such as [container.fit]"),
         ("kind = ", "is not TOML"),
     ],
 )
@@ -96,3 +100,22 @@ def test_every_key_is_documented() -> None:
         *(k for t in ("fit", "scans", "machine", "finetune") for k in type(getattr(config, t)).model_fields),
     ]
     assert [n for n in names if f"`{n}`" not in text and f"[{n}]" not in text] == []
+
+
+def test_a_table_may_hold_for_one_kind_of_scanner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'preset = "quick"\nkind = "container"\n[network]\npool = 6\n'
+        "[parcel.scans]\nreuse = 2.5\n[container.fit]\nbatch = 3\n"
+    )
+    container, parcel = load(str(path), {}), load(str(path), {"kind": "parcel"})
+    assert (container.fit.batch, parcel.fit.batch) == (3, load("quick", {}).fit.batch)
+    assert parcel.scans.reuse == 2.5 != container.scans.reuse
+    assert container.shape("container").pool == parcel.shape("parcel").pool == 6  # the file's own over the preset's
+    assert load(str(path), {"fit.batch": 5}).fit.batch == 5
+
+
+def test_quick_sees_coarser_scans_of_either_kind() -> None:
+    for kind in ("parcel", "container"):
+        quick, release = (load(name, {"kind": kind}).shape(kind) for name in ("quick", "release"))
+        assert quick.pool == 2 * release.pool
