@@ -33,7 +33,7 @@ def test_from_nothing_to_a_measured_model(tmp_path: Path) -> None:
     path = folder / "parcel.onnx"
     found = contract.read(path)
     assert contract.verify(path) == json.loads((folder / "parcel.json").read_text())["sha256"]
-    assert (found.version, found.stride, found.training["steps"]) == ("9.9.9", 4, 6)
+    assert (found.version, found.stride, found.training["steps"]) == ("9.9.9", 8, 6)
     assert found.metrics["auc"][0] >= 0
 
     scan = simulate("parcel", 3, 1).scan
