@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import tifffile
 
-from leadline.datasets.formats import description
+from leadline.datasets.formats import description, strips
 from leadline.datasets.formats.decoded import Decoded, Unreadable, check_shape, check_size, split_channels
 
 _COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 50000: "zstd"}
@@ -21,8 +21,12 @@ _CUT = "copy the file again from the scanner"
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, threads: int = 1) -> Decoded:
     """Decode the bytes of a TIFF file.
+
+    Args:
+        data: the file.
+        threads: that decode at once.
 
     Raises:
         Unreadable: cut, too large, or not a layout that holds a scan.
@@ -39,9 +43,9 @@ def decode(data: bytes) -> Decoded:
         if rowwise:
             planes = _read_rowwise(file, len(data))
         elif len(file.pages) == 1:
-            planes = split_channels(_read(first, len(data)))
+            planes = split_channels(_read(first, data, threads))
         elif len(file.pages) == 2:
-            planes = _read_two(file, len(data))
+            planes = _read_two(file, data, threads)
         else:
             raise Unreadable(
                 f"has {len(file.pages)} pages; a scan has two (high energy, then low), or one",
@@ -57,9 +61,26 @@ def decode(data: bytes) -> Decoded:
         return Decoded(planes, full, inverted, scanner, fidelity)
 
 
-def _read(page: tifffile.TiffPage | tifffile.TiffFrame, length: int, out: np.ndarray | None = None) -> np.ndarray:
-    """Pixels of a page, into `out` where it is given, after all that can be refused without decoding is refused."""
-    frame = page.aspage()
+def _read(page: tifffile.TiffPage, data: bytes, threads: int) -> np.ndarray:
+    """Pixels of the only page, of whatever layout."""
+    _check(page, len(data))
+    return _pixels([page], data, threads)[0] if len(page.shape) == 2 else page.asarray()
+
+
+def _pixels(pages: list[tifffile.TiffPage], data: bytes, threads: int) -> np.ndarray:
+    """Pixels of checked pages of one plane and one size each, (pages, rows, columns)."""
+    stored = strips.in_place(pages, data)
+    if stored is not None:
+        return stored
+    planes: np.ndarray = np.empty((len(pages), *pages[0].shape), pages[0].dtype)
+    if not strips.decode(pages, data, planes, threads):
+        for page, plane in zip(pages, planes, strict=True):
+            page.asarray(out=plane)
+    return planes
+
+
+def _check(frame: tifffile.TiffPage, length: int) -> None:
+    """Refuse all that can be refused without decoding."""
     if frame.imagedepth != 1:
         raise Unreadable(f"declares an image depth of {frame.imagedepth}", "save plain two-dimensional pages")
     check_shape(frame.shape)
@@ -82,7 +103,6 @@ def _read(page: tifffile.TiffPage | tifffile.TiffFrame, length: int, out: np.nda
     if frame.photometric == tifffile.PHOTOMETRIC.PALETTE:
         raise Unreadable("holds palette colours, not measured values", "export the raw 16-bit scan")
     _check_segments(frame, length)
-    return frame.asarray(out=out)
 
 
 def _check_segments(page: tifffile.TiffPage | tifffile.TiffFrame, length: int) -> None:
@@ -95,7 +115,7 @@ def _check_segments(page: tifffile.TiffPage | tifffile.TiffFrame, length: int) -
             raise Unreadable("is cut: pixels that it declares lie beyond its end", _CUT)
 
 
-def _read_two(file: tifffile.TiffFile, length: int) -> np.ndarray:
+def _read_two(file: tifffile.TiffFile, data: bytes, threads: int) -> np.ndarray:
     high, low = (file.pages[i].aspage() for i in range(2))
     if high.shape != low.shape or high.dtype != low.dtype or len(high.shape) != 2:
         raise Unreadable(
@@ -105,10 +125,9 @@ def _read_two(file: tifffile.TiffFile, length: int) -> np.ndarray:
     if high.photometric != low.photometric:
         raise Unreadable("has one page with white as zero and one with black as zero", "save both pages alike")
     check_shape(high.shape)
-    planes: np.ndarray = np.empty((2, *high.shape), high.dtype)
-    _read(high, length, planes[0])
-    _read(low, length, planes[1])
-    return planes
+    for page in (high, low):
+        _check(page, len(data))
+    return _pixels([high, low], data, threads)
 
 
 def _read_rowwise(file: tifffile.TiffFile, length: int) -> np.ndarray:
