@@ -33,6 +33,9 @@ def _processes(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--materials", type=click.Path(), help="Watch list with materials of your own.")
 @click.option("--model", type=click.Path(), help="Fit this model on: an ONNX file, a checkpoint, or `released`.")
 @click.option("--data", type=click.Path(), help="Labelled scans of your own to fit a model on to.")
+@click.option("--set", "form", help="Which set DATA is, as `leadline datasets` names it; without it a labels.csv.")
+@click.option("--class", "classes", multiple=True, help="NAME=FAMILY: what a class of the set is; can be repeated.")
+@click.option("--pseudocolour", is_flag=True, help="Read 8-bit pictures of your own as a vendor's pseudo-colour.")
 @click.option("--replay", type=click.FloatRange(0, 1, max_open=True), help="Share of simulated scans beside your own.")
 @click.option("--minutes", type=click.FloatRange(0), help="Time to fit; 0 = no limit.")
 @click.option("--steps", type=click.IntRange(0), help="Stop after so many steps, whichever comes first.")
@@ -50,7 +53,7 @@ def _processes(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--fp32", is_flag=True, help="Compute in float32 throughout.")
 @click.option("--tensorboard", is_flag=True, help="Also log for TensorBoard.")
 @click.option("--restart", is_flag=True, help="Begin anew, though OUT holds a fit to go on with.")
-def train(config: str, fp32: bool, tensorboard: bool, restart: bool, **options: Any) -> None:
+def train(config: str, fp32: bool, tensorboard: bool, restart: bool, pseudocolour: bool, **options: Any) -> None:
     """Fit a model on simulated scans, or a given model on to scans of your own.
 
     CONFIG is a TOML file, or one of the presets quick (minutes on a laptop), release and finetune. Options replace
@@ -62,6 +65,7 @@ def train(config: str, fp32: bool, tensorboard: bool, restart: bool, **options: 
 
     changes = {_KEYS[name]: value for name, value in options.items()}
     changes |= {"fit.bf16": False if fp32 else None, "fit.tensorboard": tensorboard or None}
+    changes |= {"finetune.classes": options["classes"] or None, "finetune.pseudocolour": pseudocolour or None}
     if (devices := options["devices"]) is not None and devices.isdigit():
         changes["machine.devices"] = int(devices)
     # its notes on accelerators and cloud services are not for standard error
@@ -75,7 +79,8 @@ def train(config: str, fp32: bool, tensorboard: bool, restart: bool, **options: 
 
 _KEYS = {
     "kind": "kind", "out": "out", "materials": "materials", "seed": "seed",
-    "model": "finetune.model", "data": "finetune.data", "replay": "finetune.replay",
+    "model": "finetune.model", "data": "finetune.data", "form": "finetune.set",
+    "classes": "finetune.classes", "replay": "finetune.replay",
     "minutes": "fit.minutes", "steps": "fit.steps", "batch": "fit.batch", "learning_rate": "fit.learning_rate",
     "heads": "fit.heads", "workers": "scans.workers", "scenes": "scans.scenes", "cache": "scans.cache",
     "reuse": "scans.reuse", "threads": "machine.threads", "devices": "machine.devices", "nodes": "machine.nodes",

@@ -69,6 +69,8 @@ class FinetuneTable(_Table):
 
     model: str = "released"
     data: str = ""
+    set: str = ""
+    classes: tuple[str, ...] = ()
     replay: float = Field(default=0.5, ge=0, lt=1)
     hold_back: float = Field(default=0.25, gt=0, lt=1)
     scenes: int = Field(default=200, ge=20)

@@ -19,7 +19,7 @@ from leadline.datasets.scan import FileError, Kind, LeadlineError
 from leadline.models import contract as contracts
 from leadline.models.network import Network, NetworkConfig
 from leadline.models.restore import restore, widen
-from leadline.training import forgetting
+from leadline.training import forgetting, forgetting_report
 from leadline.training.config import FinetuneTable, TrainConfig
 from leadline.training.data import Batch, StreamConfig
 from leadline.training.fit import Fit, FitConfig, Scenes, fit, load_checkpoint, network_from
@@ -132,7 +132,7 @@ def finetune(config: TrainConfig, *, command: str, restart: bool, progress: bool
     made = config.fit_config(wanted, os.cpu_count() or 1)
     if not table.data:
         raise LeadlineError("finetune.data: is not said; give the folder of your labelled scans with --data")
-    specimens = own_scans(Path(table.data), table.pseudocolour)
+    specimens = read_labels(Path(table.data), form=table.set, classes=table.classes, pseudocolour=table.pseudocolour)
     fitted, held = part(check(specimens, kind, progress), table.hold_back)
     begin(config, made, command=command, restart=restart)
     replay = round(config.fit.batch * table.replay)
@@ -169,15 +169,6 @@ def base_model(model: str, kind: Kind | None) -> Base:
     return Base(path, network, contract.watch_list)
 
 
-def own_scans(data: Path, pseudocolour: bool) -> list[Specimen]:
-    """The labelled scans of a folder or label file.
-
-    Raises:
-        LeadlineError: see `labelled.read_labels`.
-    """
-    return [replace(s, pseudocolour=pseudocolour or s.pseudocolour) for s in read_labels(data)]
-
-
 def tell(
     base: Base,
     final: Path,
@@ -190,10 +181,13 @@ def tell(
     """Write the forgetting report beside the final checkpoint, and print its table."""
     import click
 
-    pairs = forgetting.measure(base.network, network_from(load_checkpoint(final)), config, table.scenes, held)
+    new = network_from(load_checkpoint(final))
+    pairs = forgetting.measure(base.network, new, config, table.scenes, held)
     figures = forgetting.figures(pairs, table.false_alarms)
     figures |= {"old": str(base.path), "new": str(final), "fitted_on": fitted, "command": command}
     write(final.with_name("forgetting.json"), as_json(figures))
-    write(final.with_name("forgetting.html"), forgetting.as_page(figures))
-    click.echo(forgetting.as_table(figures))
+    threshold = forgetting_report.threshold_of(base.path)
+    pictures = forgetting_report.pictures(figures, base.network, new, config, held, threshold)
+    write(final.with_name("forgetting.html"), forgetting_report.as_page(figures, pictures))
+    click.echo(forgetting_report.as_table(figures))
     click.echo(f"{final.with_name('forgetting.html')}: what was forgotten and what was learned")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,38 @@ _CORES = os.cpu_count() or 1
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Options that say how a labelled set is read; see `training.labelled.read_labels`."""
+
+    form: str
+    classes: tuple[str, ...]
+    part: str
+    pseudocolour: bool
+
+
+def _labels_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Options that say how DATA is read, handed on as `chosen`; each is declared once."""
+
+    @functools.wraps(function)
+    def gathered(form: str, classes: tuple[str, ...], part: str, pseudocolour: bool, **options: object) -> None:
+        function(chosen=Chosen(form, classes, part, pseudocolour), **options)
+
+    found: Callable[..., None] = gathered
+    for option in reversed(
+        (
+            click.option(
+                "--set", "form", default="", help="Which set DATA is, as `leadline datasets` names it; else labels.csv."
+            ),
+            click.option("--class", "classes", multiple=True, help="NAME=FAMILY: what a class is; can be repeated."),
+            click.option("--set-split", "part", default="", help="Split of the set to take, such as test; else all."),
+            click.option("--pseudocolour", is_flag=True, help="Read own 8-bit pictures as a vendor's pseudo-colour."),
+        )
+    ):
+        found = option(found)
+    return found
 
 
 def _set_options(function: click.decorators.FC) -> click.decorators.FC:
@@ -49,6 +84,7 @@ def _set_options(function: click.decorators.FC) -> click.decorators.FC:
 @click.argument("data", default="simulated")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results; by default in evaluations/.")
 @_set_options
+@_labels_options
 @click.option("--baselines/--no-baselines", default=True, help="Also fit and measure two simple rules. On by default.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Also write the figures here.")
 def evaluate(
@@ -61,20 +97,20 @@ def evaluate(
     processes: int,
     baselines: bool,
     target: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Measure MODEL (an ONNX file) and write a report.
 
-    DATA is `simulated` (scanner settings that training never drew), a folder of scans with a labels.csv, or such
-    a CSV. OUT receives report.html, figures.json and rows.jsonl, a line a scan; the same command goes on where it
-    was interrupted.
+    DATA is `simulated` (scanner settings that training never drew), a folder of scans with a labels.csv, such a
+    CSV, or with --set a folder of any set that `leadline datasets` lists. OUT receives report.html, figures.json and
+    rows.jsonl, a line a scan; the same command goes on where it was interrupted.
     """
     from leadline.models import contract as contracts
     from leadline.training.breakdown import details
     from leadline.training.page import evaluation_page, write
     from leadline.training.report import as_json, table
 
-    contracts.read(model)
-    wanted = _wanted(data, scenes, seed, split)
+    wanted = _wanted(data, scenes, seed, split, contracts.read(model).watch_list, chosen)
     out = out or Path("evaluations") / default_name(model, wanted)
     for folder in (out, *([target.parent] if target is not None else ())):
         make_folder(folder)
@@ -82,7 +118,7 @@ def evaluate(
     figures, more = found.figures(), details(found.rows, found.contract)
     record = {"model": f"{found.contract.name} {found.contract.version}", "sha256": found.sha256} | figures | more
     write(out / "figures.json", as_json(record))
-    write(out / "report.html", evaluation_page(found, figures, more, _again(model, data, wanted)))
+    write(out / "report.html", evaluation_page(found, figures, more, _again(model, data, wanted, chosen)))
     if target is not None:
         write(target, as_json(figures))
     click.echo(table(figures))
@@ -91,14 +127,25 @@ def evaluate(
     click.echo(f"{out / 'report.html'}: the report; figures.json and rows.jsonl lie beside it", err=True)
 
 
-def _wanted(data: str, scenes: int, seed: int, split: str) -> Wanted:
-    """The set of scans that DATA and the options name."""
+def _wanted(data: str, scenes: int, seed: int, split: str, watch_list: str, chosen: Chosen) -> Wanted:
+    """The set of scans that DATA and the options name, labelled by what is on a model's watch list."""
+    from leadline.datasets.materials import use_catalogue
     from leadline.training.evaluate import Wanted
     from leadline.training.labelled import read_labels
 
     if data == "simulated":
+        if chosen != Chosen("", (), "", False):
+            raise click.UsageError("--set, --class, --set-split and --pseudocolour are for labelled scans; name DATA")
         return Wanted(scenes, seed, split)  # type: ignore[arg-type]
-    return Wanted(specimens=tuple(read_labels(Path(data))), data=data)
+    use_catalogue(watch_list)
+    specimens = read_labels(
+        Path(data),
+        form=chosen.form,
+        classes=chosen.classes,
+        split=chosen.part,
+        pseudocolour=chosen.pseudocolour,
+    )
+    return Wanted(specimens=tuple(specimens), data=data)
 
 
 def default_name(model: Path, wanted: Wanted) -> str:
@@ -124,10 +171,14 @@ def _measured(model: Path, wanted: Wanted, out: Path, processes: int, baseline_s
             raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-def _again(model: Path, data: str, wanted: Wanted) -> str:
+def _again(model: Path, data: str, wanted: Wanted, chosen: Chosen) -> str:
     """The command that measures the same again."""
     if wanted.specimens:
-        return f"leadline evaluate {model.name} {data}"
+        options = [f"--set={chosen.form}"] if chosen.form else []
+        options += [f"--class={pair}" for pair in chosen.classes]
+        options += [f"--set-split={chosen.part}"] if chosen.part else []
+        options += ["--pseudocolour"] if chosen.pseudocolour else []
+        return shlex.join(["leadline", "evaluate", model.name, data, *options])
     split = "" if wanted.split == "heldout" else f" --split {wanted.split}"
     return f"leadline evaluate {model.name} --scenes {wanted.scenes} --seed {wanted.seed}{split}"
 
@@ -138,14 +189,24 @@ def _again(model: Path, data: str, wanted: Wanted) -> str:
 @click.argument("data", default="simulated")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results; by default in evaluations/.")
 @_set_options
+@_labels_options
 def compare(
-    first: Path, second: Path, data: str, out: Path | None, scenes: int, seed: int, split: str, processes: int
+    first: Path,
+    second: Path,
+    data: str,
+    out: Path | None,
+    scenes: int,
+    seed: int,
+    split: str,
+    processes: int,
+    chosen: Chosen,
 ) -> None:
     """Put two models side by side on the same scans, with paired tests.
 
     FIRST and SECOND are ONNX files, which are measured now (what `leadline evaluate` has measured is used), or
     folders that `leadline evaluate` has written. DATA as there. OUT receives comparison.html and comparison.json.
     """
+    from leadline.models import contract as contracts
     from leadline.training import compare_report
     from leadline.training.compare import compare as compared
     from leadline.training.compare import pair
@@ -153,7 +214,9 @@ def compare(
     from leadline.training.report import as_json
 
     models = [compare_report.is_model(path) for path in (first, second)]
-    wanted = _wanted(data, scenes, seed, split) if any(models) else None
+    measured = [path for path, is_one in zip((first, second), models, strict=True) if is_one]
+    known = contracts.read(measured[0]).watch_list if measured else ""
+    wanted = _wanted(data, scenes, seed, split, known, chosen) if measured else None
     out = out or Path("evaluations") / f"{first.stem}-against-{second.stem}"
     make_folder(out)
     sides = []

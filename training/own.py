@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -96,7 +96,10 @@ def check(specimens: Sequence[Specimen], kind: Kind, progress: bool = False) -> 
 
 
 def part(scans: Sequence[Checked], hold_back: float) -> tuple[list[Checked], list[Checked]]:
-    """Scans to fit on and scans to hold back; the same whatever their order, copies on one side.
+    """Scans to fit on and scans to hold back; the same whatever their order, copies and groups on one side.
+
+    Where the set itself names scans for validation or test, and both sides then have both classes, those are held
+    back; otherwise a share.
 
     Args:
         scans: of both classes.
@@ -105,20 +108,57 @@ def part(scans: Sequence[Checked], hold_back: float) -> tuple[list[Checked], lis
     Raises:
         LeadlineError: a class has too few scans for both.
     """
-    fitted: list[Checked] = []
-    held: list[Checked] = []
-    for positive in (True, False):
-        hashes = sorted({s.sha256 for s in scans if s.specimen.positive == positive})
-        what = "with undeclared watch-list material" if positive else "of honest goods"
-        if len(hashes) < 2:
+    units = _units(scans)
+    left = {positive: sum(positive in _classes(unit) for unit in units) for positive in (True, False)}
+    for positive, count in left.items():
+        if count < 2:
+            what = "with undeclared watch-list material" if positive else "of honest goods"
             raise LeadlineError(
-                f"labels: {len(hashes) or 'no'} scan {what}; one to fit on and one to hold back are needed, add some"
+                f"labels: {count or 'no'} scan {what}; one to fit on and one to hold back are needed, add some"
             )
-        back = set(hashes[: min(max(1, round(hold_back * len(hashes))), len(hashes) - 1)])
-        for one in scans:
-            if one.specimen.positive == positive:
-                (held if one.sha256 in back else fitted).append(one)
-    return fitted, held
+    by_set = [any(s.specimen.split in ("val", "test") for s in unit) for unit in units]
+    if all(_both(unit for unit, back in zip(units, by_set, strict=True) if back == side) for side in (True, False)):
+        held = [unit for unit, back in zip(units, by_set, strict=True) if back]
+    else:
+        held, wanted = [], {p: min(max(1, round(hold_back * n)), n - 1) for p, n in left.items()}
+        for unit in units:
+            mine = _classes(unit)
+            if any(wanted[p] > 0 for p in mine) and all(left[p] > 1 for p in mine):
+                held.append(unit)
+                for p in mine:
+                    wanted[p] -= 1
+                    left[p] -= 1
+    back = {id(s) for unit in held for s in unit}
+    fitted, kept = [s for s in scans if id(s) not in back], [s for s in scans if id(s) in back]
+    if not (_both([fitted]) and _both([kept])):
+        raise LeadlineError("labels: too few groups of scans to fit on some and hold others back; add some")
+    return fitted, kept
+
+
+def _units(scans: Sequence[Checked]) -> list[list[Checked]]:
+    """Scans that belong together, as copies or in a group, in an order that follows from their content."""
+    joined: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(key: tuple[str, str]) -> tuple[str, str]:
+        while joined.setdefault(key, key) != key:
+            key = joined[key]
+        return key
+
+    for one in scans:
+        if one.specimen.group:
+            joined[root(("group", one.specimen.group))] = root(("file", one.sha256))
+    units: dict[tuple[str, str], list[Checked]] = {}
+    for one in scans:
+        units.setdefault(root(("file", one.sha256)), []).append(one)
+    return sorted(units.values(), key=lambda unit: min(s.sha256 for s in unit))
+
+
+def _classes(unit: Sequence[Checked]) -> set[bool]:
+    return {s.specimen.positive for s in unit}
+
+
+def _both(units: Iterable[Sequence[Checked]]) -> bool:
+    return len({p for unit in units for p in _classes(unit)}) == 2
 
 
 def targets(specimen: Specimen, config: NetworkConfig) -> tuple[np.ndarray, np.ndarray]:

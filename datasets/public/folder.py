@@ -30,10 +30,11 @@ class Folder:
 
     Args:
         root: the folder that the user named.
+        table: file of labels, where the user named that in place of its folder.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, table: Path | None = None) -> None:
+        self.root, self.table = root, table
 
     @cached_property
     def pictures(self) -> dict[str, list[Path]]:

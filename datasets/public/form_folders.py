@@ -27,4 +27,4 @@ def read(folder: Folder, report: Report) -> Iterator[Found]:
         name = path.parent.name
         labels = () if name.lower() in NOTHING else (name,)
         inside = path.parent.parent
-        yield Found(path, labels=labels, split=split_of(inside, folder.root), group=source_of(path))
+        yield Found(path, labels=labels, split=split_of(inside, folder.root), group=f"{name}/{source_of(path)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from leadline.datasets.public.folder import Folder
 from leadline.datasets.public.header import Header, read_header
 from leadline.datasets.public.registry import PublicSet, get
-from leadline.datasets.public.scans import Box, Found, LabelledScan, Report, SetError, Unfit
+from leadline.datasets.public.scans import Box, Found, LabelledScan, PictureError, Report, SetError, Unfit
 
 TOLERANCE = 2.0
 """So many pixels a box may leave the picture without a word: some sets count from 1, some round outwards."""
@@ -27,7 +27,8 @@ def open_set(name: str, folder: str | Path, *, on_problem: Report | None = None)
 
     Args:
         name: of the set, see `leadline.datasets.public.SETS`.
-        folder: where the user has it.
+        folder: where the user has it; of the form `csv` also the table itself, whose paths may then lead
+            out of its folder.
         on_problem: takes problems with single labels or files (a label that points to no file, a
             box outside the picture, a picture of another depth, broken XML) and returns, to go on
             with the rest; without it the first problem is raised.
@@ -43,7 +44,9 @@ def open_set(name: str, folder: str | Path, *, on_problem: Report | None = None)
     """
     chosen = get(name)
     root = Path(folder)
-    _check_folder(chosen, root)
+    table = root if name == "csv" and root.is_file() else None
+    if table is None:
+        _check_folder(chosen, root)
     problems: list[SetError] = []
 
     def report(problem: SetError) -> None:
@@ -51,7 +54,7 @@ def open_set(name: str, folder: str | Path, *, on_problem: Report | None = None)
             problems.append(problem)
         (on_problem or _raise)(problem)
 
-    scans = _complete(chosen, Folder(root), report)
+    scans = _complete(chosen, Folder(root) if table is None else Folder(root.parent, table), report)
     try:
         first = next(scans, None)
     except Unfit as error:
@@ -94,7 +97,7 @@ def _complete(chosen: PublicSet, folder: Folder, report: Report) -> Iterator[Lab
             header = read_header(found.path)
             low = read_header(found.low) if found.low is not None else None
         except SetError as error:
-            report(error)
+            report(PictureError(error, found))
             continue
         if first is None:
             first = (found.path, header.bits)
@@ -107,10 +110,12 @@ def _complete(chosen: PublicSet, folder: Folder, report: Report) -> Iterator[Lab
                 )
             )
             continue
-        yield _labelled(chosen, found, header, low, report)
+        yield _labelled(chosen, folder.root, found, header, low, report)
 
 
-def _labelled(chosen: PublicSet, found: Found, header: Header, low: Header | None, report: Report) -> LabelledScan:
+def _labelled(
+    chosen: PublicSet, root: Path, found: Found, header: Header, low: Header | None, report: Report
+) -> LabelledScan:
     boxes = tuple(_checked(found, header, report))
     named = {box.name for box in found.boxes}
     labels = None if found.labels is None and not named else tuple(sorted(named.union(found.labels or ())))
@@ -124,14 +129,22 @@ def _labelled(chosen: PublicSet, found: Found, header: Header, low: Header | Non
         boxes=boxes,
         labels=labels,
         split=found.split,
-        group=found.group or found.path.stem,
+        group=found.group or own_group(found.path, root),
         low=found.low,
         part=found.part,
         view=found.view,
         scanner=chosen.scanner,
         declaration=found.declaration,
         mask=found.mask,
+        mass_kg=found.mass_kg,
+        palette=chosen.palette,
     )
+
+
+def own_group(path: Path, root: Path) -> str:
+    """Group of a scan that has none: its path in the set's folder without the ending, such as `"a/0001"`."""
+    inside = path.relative_to(root) if path.is_relative_to(root) else path
+    return inside.with_suffix("").as_posix()
 
 
 def _checked(found: Found, header: Header, report: Report) -> Iterator[Box]:

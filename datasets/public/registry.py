@@ -70,6 +70,7 @@ class PublicSet:
         good_for: what it can do for this project.
         verified: what the form on disk was checked against.
         scanner: kind of scanner, where all scans are of one.
+        palette: that was fitted to its colours; without it that of the scanner's kind serves.
         mixed: whether its authors publish scans of different depths together.
     """
 
@@ -85,6 +86,7 @@ class PublicSet:
     good_for: str
     verified: str
     scanner: Kind | None = None
+    palette: str | None = None
     mixed: bool = False
 
 

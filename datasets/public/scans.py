@@ -27,6 +27,18 @@ class SetError(FileError):
 _LONGEST = 500
 
 
+class PictureError(SetError):
+    """A labelled picture whose header cannot be read.
+
+    Attributes:
+        found: what the labels say of it.
+    """
+
+    def __init__(self, error: FileError, found: Found) -> None:
+        super().__init__(error.path, error.reason, error.remedy)
+        self.found = found
+
+
 class Unfit(Exception):
     """A folder is not laid out as an adapter needs it; the message tells what it lacks: `"has no labels.csv"`."""
 
@@ -75,6 +87,8 @@ class LabelledScan:
         scanner: kind of scanner, where the whole set is of one.
         declaration: declared goods, where the set tells them.
         mask: picture of the labelled pixels, where there is one.
+        mass_kg: of what is labelled; 0 where nobody says.
+        palette: of the vendor's colours, where they are known; else that of the scanner's kind serves.
     """
 
     path: Path
@@ -93,6 +107,8 @@ class LabelledScan:
     scanner: Kind | None = None
     declaration: Declaration | None = None
     mask: Path | None = None
+    mass_kg: float = 0.0
+    palette: str | None = None
 
     def shows(self, classes: Collection[str] | None = None) -> bool | None:
         """Whether any of some classes is in the scan; `None` where nobody looked.
@@ -113,9 +129,13 @@ class LabelledScan:
         Raises:
             ScanError: the file is damaged, or is not what its header said.
         """
-        scan = read_scan(self.path, scanner=self.scanner, pseudocolour=self.fidelity == "pseudocolour")
-        if self.low is not None:
-            scan = _joined(scan, read_scan(self.low, scanner=self.scanner))
+        scan = read_both(
+            self.path,
+            self.low,
+            kind=self.scanner,
+            pseudocolour=self.fidelity == "pseudocolour",
+            palette=self.palette,
+        )
         if scan.shape != (self.rows, self.columns):
             raise ScanError(
                 self.path,
@@ -123,6 +143,18 @@ class LabelledScan:
                 "copy the set again from its source",
             )
         return scan.declared(self.declaration or scan.declaration)
+
+
+def read_both(
+    path: Path, low: Path | None, *, kind: Kind | None, pseudocolour: bool = False, palette: str | None = None
+) -> Scan:
+    """Read a scan whose low energy may lie in a file of its own.
+
+    Raises:
+        ScanError: a file is damaged, or the two differ in size.
+    """
+    scan = read_scan(path, scanner=kind, pseudocolour=pseudocolour, palette=palette if pseudocolour else None)
+    return scan if low is None else _joined(scan, read_scan(low, scanner=kind))
 
 
 def _joined(high: Scan, low: Scan) -> Scan:
@@ -159,6 +191,7 @@ class Found:
     view: str = ""
     declaration: Declaration | None = None
     mask: Path | None = None
+    mass_kg: float = 0.0
     relative: bool = False
     source: Path | None = None
     size: tuple[int, int] | None = None

@@ -39,6 +39,8 @@ def test_a_file_begins_from_a_preset_and_its_paths_from_its_folder(tmp_path: Pat
 def test_what_a_run_writes_is_the_whole_configuration(tmp_path: Path) -> None:
     for name in presets():
         config = load(name, {"out": str(tmp_path / "run"), "kind": "parcel", "scans.cache": 'a"ü\\b'})
+        if config.finetune is not None:
+            config = load(name, {"out": config.out, "finetune.classes": ["Sb, a=antimony", 'a"b=honest']})
         text = as_toml(config)
         (tmp_path / "again.toml").write_text(text)
         again = load(str(tmp_path / "again.toml"), {})

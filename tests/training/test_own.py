@@ -115,10 +115,10 @@ def test_the_stations_labels_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([], "labels no scan"),
-        (["nowhere.tif,1", "0.tif,0"], r"1 labels point to no file \(line 2: nowhere.tif\)"),
+        ([], "holds no scans of the set csv"),
+        (["nowhere.tif,1", "0.tif,0"], "labels.csv line 2: names nowhere.tif, which is not in the folder"),
         (["0.tif,0", "1.tif,0"], "has no sample of a scan with undeclared watch-list material"),
-        (["0.tif,maybe", "1.tif,0"], "line 2: label 'maybe' cannot be used; write 1 or threat, 0 or honest"),
+        (["0.tif,maybe", "1.tif,0"], r"no families of the watch list: maybe \(1\); say what each is with --class"),
     ],
 )
 def test_label_files_that_cannot_be_used(make: Make, tmp_path: Path, rows: list[str], told: str) -> None:

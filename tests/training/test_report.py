@@ -11,8 +11,8 @@ from leadline.datasets.formats import write_scan
 from leadline.datasets.scan import FileError, LeadlineError, Scan, Scanner
 from leadline.inference.cli import main
 from leadline.models import contract as contracts
-from leadline.models.export import draft_contract
 from leadline.models.network import NetworkConfig
+from leadline.models.export import draft_contract
 from leadline.training.baselines import DEPTHS, RATIOS, Clues
 from leadline.training.breakdown import details
 from leadline.training.compare import compare, pair
@@ -148,15 +148,15 @@ def test_evaluating_a_labelled_folder_and_comparing(folder: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.replace("5.tif", "7.tif"), "1 labels point to no file (line 7: 7.tif)"),
+        (lambda t: t.replace("5.tif", "7.tif"), "wrong.csv line 7: names 7.tif, which is not in the folder"),
         (lambda t: t.replace("label", "what"), "has no column label"),
-        (lambda t: t.replace("1.tif,1", "1.tif,perhaps"), "line 3: label 'perhaps' cannot be used"),
-        (lambda t: t.replace("antimony", "antinomy"), "family 'antinomy' cannot be used"),
+        (lambda t: t.replace("1.tif,1", "1.tif,perhaps"), "no families of the watch list: perhaps (1)"),
+        (lambda t: t.replace("antimony", "antinomy"), "no families of the watch list: antinomy (3)"),
         (lambda t: re.sub(r"tif,1", "tif,0", t), "has no sample of a scan with undeclared watch-list material"),
         (lambda t: re.sub(r"tif,0", "tif,1", t), "has no sample of an honest scan"),
         (lambda t: t.replace("5.tif", "3.tif"), "labels 3.tif again"),
-        (lambda t: t.splitlines()[0], "labels no scan"),
-        (lambda t: t.replace("50 40 90 80", "50 40"), "boxes are x0 y0 x1 y1"),
+        (lambda t: t.splitlines()[0], "wrong.csv: holds no scans of the set csv"),
+        (lambda t: t.replace("50 40 90 80", "50 40"), "line 3: has a box whose edges are no numbers"),
     ],
 )
 def test_wrong_labels(folder: Path, change: Callable[[str], str], words: str) -> None:

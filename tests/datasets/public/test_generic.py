@@ -59,7 +59,7 @@ def test_table_of_image_level_labels(tmp_path: Path, draw: Any) -> None:
     assert b.declaration is not None
     assert (b.declaration.hs_code, b.declaration.description) == ("381600", "tile adhesive")
     assert (b.rows, b.columns, b.bits, b.fidelity) == (48, 64, 16, "dual")
-    assert (a.labels, a.split, a.group, a.declaration) == ((), "val", "a", None)
+    assert (a.labels, a.split, a.group, a.declaration) == ((), "val", "scans/a", None)
     assert (b.shows(), a.shows(), b.shows(["antimony"]), b.shows(["lead"])) == (True, False, True, False)
     scan = b.read()
     assert (scan.shape, scan.fidelity, scan.declaration) == ((48, 64), "dual", b.declaration)
@@ -84,7 +84,17 @@ def test_table_in_the_words_of_evaluation_and_of_the_station(tmp_path: Path, dra
     )
     a, b, c, d, e = scans("csv", tmp_path)
     assert a.boxes == (Box("antimony", 1, 2, 30, 40), Box("antimony", 5, 5, 9, 9))
+    assert (a.mass_kg, b.mass_kg) == (40, 0)
     assert [one.labels for one in (a, b, c, d, e)] == [("antimony",), ("threat",), (), ("magnet",), ()]
+
+
+def test_a_table_that_is_named_itself_may_lead_anywhere(tmp_path: Path, draw: Any) -> None:
+    draw(tmp_path / "elsewhere" / "a.tif", bits=16, channels=2)
+    (tmp_path / "mine").mkdir()
+    table = tmp_path / "mine" / "today.csv"
+    table.write_text("path,label\n../elsewhere/a.tif,antimony\n")
+    (one,) = scans("csv", table)
+    assert one.read().shape == (48, 64) and one.labels == ("antimony",)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +109,10 @@ def test_table_in_the_words_of_evaluation_and_of_the_station(tmp_path: Path, dra
         ("a.png,knife,train,,9,9,9,12", "has no area"),
         ("a.png,knife,train,,9,9,80,12", r"from \(9, 9\) to \(80, 12\), outside a.png of 48 x 64 pixels"),
         ("a.png,honest,train,,9,9,12,12", "with no class, or with several"),
+        ("b.png,honest", "line 3: labels b.png again; keep one line a scan"),
+        ("b.png,knife", "line 3: labels b.png again, as the contrary"),
+        ("a.png,threat,train,,,,,,lead", "labels a threat of the family lead, which is not on the watch list"),
+        ("a.png,knife,train,,,,,,,-3", "has the mass_kg -3; give kilograms"),
         ("a.png,knife,train,9x", "declares an HS code that is none"),
     ],
 )
@@ -106,7 +120,7 @@ def test_table_with_a_wrong_row(tmp_path: Path, draw: Any, row: str, message: st
     draw(tmp_path / "in" / "a.png")
     draw(tmp_path / "in" / "b.png")
     draw(tmp_path / "secret.png")
-    header = "path,label,split,hs_code,x1,y1,x2,y2"
+    header = "path,label,split,hs_code,x1,y1,x2,y2,family,mass_kg"
     (tmp_path / "in" / "labels.csv").write_text(f"{header}\n{row}\nb.png,,test\n")
     with pytest.raises(SetError, match=message):
         scans("csv", tmp_path / "in")
@@ -351,7 +365,7 @@ def test_absent_empty_and_other_folders(tmp_path: Path, draw: Any, name: str) ->
     (tmp_path / "other" / "notes.md").write_text("nothing")
     with pytest.raises(SetError, match="other: (holds no scans of the set|has no ).*; the folder must hold"):
         open_set(name, tmp_path / "other")
-    with pytest.raises(SetError, match="notes.md: is not a folder"):
+    with pytest.raises(SetError, match="notes.md: (is not a folder|has no column path or label)"):
         open_set(name, tmp_path / "other" / "notes.md")
 
 
