@@ -21,8 +21,9 @@ from torch import Tensor
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Kind, LeadlineError
 from leadline.models import contract as contracts
+from leadline.models.config import NetworkConfig, config_for
 from leadline.models.contract import ModelContract
-from leadline.models.network import Network, NetworkConfig, Outputs, config_for
+from leadline.models.network import Network, Outputs
 
 TOLERANCE = 1e-4
 """Greatest difference between PyTorch and ONNX Runtime, absolute or relative to the value."""

@@ -1,18 +1,13 @@
 """The network: raw dual-energy transmission in, evidence, areal densities and calibrated probabilities out.
 
-Noise averages out in transmission, not in its logarithm (at low counts the mean of logs is biased), so
-the pyramid of images is made of transmissions and each of its levels is turned into attenuation by
-itself. A level's features enter the encoder at the stage of the same resolution: coarse stages see
-energy ratios averaged over many pixels, where contrasts of a hundredth are above the noise.
-
-All resolutions come from halving with the last, incomplete cell kept, so any height and width works.
+The pyramid of images is made of transmissions, and each of its levels is turned into attenuation by itself
+(`models.features`). A level's features enter the encoder at the stage of the same resolution: coarse stages
+see energy ratios averaged over many pixels, where contrasts of a hundredth are above the noise.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +15,17 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import Conv2dNormActivation
 
-from leadline.datasets.materials import catalogue
-from leadline.datasets.scan import Kind
-
-BRIGHTEST = 1.15
-"""Transmissions above are cut: noise and gain drift reach there, cargo never does."""
+from leadline.models.config import NetworkConfig
+from leadline.models.features import (
+    FEATURES,
+    attenuation_features,
+    excess_features,
+    halve,
+    periodic_features,
+    pool_pixels,
+)
 
 STAGES = 4
-FEATURES = 11
-SURROUNDINGS = 9
-"""Side of the window, cells of a level, over which goods count as the background of what is smaller."""
 ABSENT = 10.0
 """Evidence logits of whole scans are cut at this size: below, nothing is there."""
 
@@ -84,81 +80,6 @@ class Summary(NamedTuple):
     pooled: Tensor
     amounts: Tensor
     embedding: Tensor
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Shape of a network, and what it assumes of the scanner.
-
-    Attributes:
-        kind: kind of scanner.
-        families: names in channel order.
-        watched: those on the watch list.
-        pool: side of the pixel blocks whose transmissions are averaged first.
-        floor: least transmission that is told from none.
-        ratio_period: change of (a_low - a_high) / a_high over which the periodic features turn once;
-            a few times the contrast between neighbouring families.
-        thin: attenuation that is added below the ratio, so that air has none.
-        widths: channels of the four encoder stages; multiples of 16 waste nothing on a CPU.
-        blocks: residual blocks of each stage; 0 = a single convolution.
-        pixel_width: channels of each level's pixel features.
-        decoder: channels of the decoder; its finest level has as many as the first stage.
-        embedding: length of the embedding.
-    """
-
-    kind: Kind = "parcel"
-    families: tuple[str, ...] = ()
-    watched: tuple[str, ...] = ()
-    pool: int = 2
-    floor: float = 3e-4
-    ratio_period: float = 0.8
-    thin: float = 0.02
-    widths: tuple[int, int, int, int] = (32, 48, 96, 128)
-    blocks: tuple[int, int, int, int] = (0, 1, 2, 1)
-    pixel_width: int = 16
-    decoder: int = 48
-    embedding: int = 64
-
-    @property
-    def stride(self) -> int:
-        """Side of an output cell, pixels."""
-        return 2 * self.pool
-
-    def to_dict(self) -> dict:
-        """Plain values, as a checkpoint keeps them."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
-        """The reverse of `to_dict`; lists become tuples."""
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**plain)
-
-
-def config_for(kind: Kind, **changes: object) -> NetworkConfig:
-    """The configuration of the released network of a scanner kind, over the families of the catalogue."""
-    base: dict = {"kind": kind, "families": catalogue().names, "watched": catalogue().watched}
-    if kind == "container":
-        base |= {"pool": 4, "floor": 1e-4, "ratio_period": 0.2, "thin": 0.05}
-    return NetworkConfig(**(base | changes))
-
-
-def halve(x: Tensor, size: int = 2) -> Tensor:
-    """Average over `size` x `size` blocks; those at the lower and right edge average what they have."""
-    return functional.avg_pool2d(x, size, size, ceil_mode=True, count_include_pad=False)
-
-
-def pool_pixels(transmission: Tensor, config: NetworkConfig) -> Tensor:
-    """The network's first step: cut what is brighter than `BRIGHTEST`, average over blocks of `pool` pixels.
-
-    Args:
-        transmission: (N, 2, rows, columns).
-        config: of the network.
-
-    Returns:
-        (N, 2, ceil(rows / pool), ceil(columns / pool)).
-    """
-    return halve(transmission.clamp(0.0, BRIGHTEST), config.pool)
 
 
 class Network(nn.Module):
@@ -292,69 +213,6 @@ class Network(nn.Module):
             hidden = (summary.pooled + ABSENT) * unexpected
             score = self.score_head(torch.cat((basis, hidden.flatten(1), expected), 1))[:, 0]
             return score, materials
-
-
-def attenuation_features(t: Tensor, config: NetworkConfig) -> Tensor:
-    """Attenuation and energy contrast of averaged transmissions.
-
-    Args:
-        t: (N, 2, h, w), [high, low].
-        config: floor and scales.
-
-    Returns:
-        (N, 4, h, w): both attenuations a = -ln T, their difference, and the contrast
-        (a_low - a_high) / (a_high + thin).
-    """
-    a = -torch.log(t.clamp(min=config.floor))
-    difference, ratio = _contrast(a, config.thin)
-    return torch.cat((a, difference, ratio), 1)
-
-
-def _contrast(a: Tensor, thin: float) -> tuple[Tensor, Tensor]:
-    """Difference of the attenuations [high, low], and its share of the high one."""
-    high, low = a[:, :1], a[:, 1:]
-    difference = low - high
-    return difference, (difference / (high.clamp(min=0.0) + thin)).clamp(-1.0, 4.0)
-
-
-def excess_features(a: Tensor, config: NetworkConfig) -> Tensor:
-    """What lies on top of the goods around it: a thing between others shows its own energy contrast here.
-
-    The background is the morphological opening of each attenuation (least, then greatest of a window), so
-    what remains, the top hat, is what is narrower than the window.
-
-    Args:
-        a: (N, 2, h, w) attenuations, [high, low].
-        config: scales; the contrast of thin excesses is noise, so four times `thin` is added below it.
-
-    Returns:
-        (N, 2, h, w): high-energy attenuation over the background, and its energy contrast.
-    """
-    excess = a - _greatest(-_greatest(-a))
-    return torch.cat((excess[:, :1], _contrast(excess, 4 * config.thin)[1]), 1)
-
-
-def _greatest(x: Tensor) -> Tensor:
-    """Greatest value of each window of `SURROUNDINGS` cells; row and column apart, which costs less."""
-    half = SURROUNDINGS // 2
-    across = functional.max_pool2d(x, (1, SURROUNDINGS), 1, (0, half))
-    return functional.max_pool2d(across, (SURROUNDINGS, 1), 1, (half, 0))
-
-
-def periodic_features(features: Tensor, config: NetworkConfig) -> Tensor:
-    """Attenuation and excess features with what makes small contrasts large.
-
-    Args:
-        features: (N, 6, h, w), `attenuation_features` and `excess_features`.
-        config: period and thinness.
-
-    Returns:
-        (N, FEATURES, h, w): also sine and cosine of both contrasts over `ratio_period`, and the
-        logarithm of the high-energy attenuation.
-    """
-    angle = features[:, 3::2] * (2 * math.pi / config.ratio_period)
-    shade = torch.log(features[:, :1].clamp(min=0.0) + config.thin)
-    return torch.cat((features, torch.sin(angle), torch.cos(angle), shade), 1)
 
 
 def pool_evidence(evidence: Tensor) -> Tensor:

@@ -14,9 +14,10 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from leadline.models import contract as contracts
+from leadline.models.config import NetworkConfig
 from leadline.models.contract import ModelContract, ModelError
 from leadline.models.export import REST, ParityError, parity, rest
-from leadline.models.network import Network, NetworkConfig
+from leadline.models.network import Network
 
 _SHAPES = ((1, 96, 128), (2, 61, 93))
 

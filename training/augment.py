@@ -17,7 +17,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks an outside hos
 import albumentations as A
 
 from leadline.datasets.scan import Kind
-from leadline.models.network import BRIGHTEST
+from leadline.models.features import BRIGHTEST
 
 Array = npt.NDArray[np.float32]
 

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from leadline.datasets.scan import Kind
-from leadline.models.network import halve
+from leadline.models.features import halve
 
 DEPTHS = np.concatenate([[0.02, 0.05], np.geomspace(0.1, 8.0, 14)])
 """Edges of the bins of the high-energy attenuation."""

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from leadline.datasets.scan import FileError, Kind, LeadlineError
-from leadline.models.network import NetworkConfig, config_for
+from leadline.models.config import NetworkConfig, config_for
 from leadline.training.fit import FitConfig
 from leadline.training.losses import LossConfig
 

@@ -22,7 +22,7 @@ from leadline.datasets.scan import Kind
 from leadline.datasets.simulator.cache import SceneCache
 from leadline.datasets.simulator.scanner import Machine
 from leadline.datasets.simulator.simulate import Split, build_scene, expose, machine_split
-from leadline.models.network import NetworkConfig
+from leadline.models.config import NetworkConfig
 from leadline.training.augment import Augment, augment_config, fit_canvas
 from leadline.training.targets import CellRule, Example, cell_targets, example, redeclare
 

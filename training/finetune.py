@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 from leadline.datasets.materials import catalogue, use_catalogue
 from leadline.datasets.scan import FileError, Kind, LeadlineError
 from leadline.models import contract as contracts
-from leadline.models.network import Network, NetworkConfig
+from leadline.models.config import NetworkConfig
+from leadline.models.network import Network
 from leadline.models.restore import restore, widen
 from leadline.training import forgetting, forgetting_report
 from leadline.training.config import FinetuneTable, TrainConfig

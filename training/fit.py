@@ -24,7 +24,8 @@ from torchmetrics.classification import BinaryAUROC
 
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import LeadlineError
-from leadline.models.network import Network, NetworkConfig
+from leadline.models.config import NetworkConfig
+from leadline.models.network import Network
 from leadline.training.data import Batch, StreamConfig, fixed_batches, loader
 from leadline.training.losses import LossConfig, losses
 from leadline.training.saving import WholeFiles, explained

@@ -19,7 +19,8 @@ import torch
 from leadline.datasets.materials import catalogue, use_catalogue
 from leadline.datasets.scan import Kind, LeadlineError, Scan
 from leadline.datasets.simulator.simulate import Sample, Split, simulate_pair
-from leadline.models.network import NetworkConfig, config_for, halve
+from leadline.models.config import NetworkConfig, config_for
+from leadline.models.features import halve
 from leadline.training.baselines import clues
 from leadline.training.facts import declared_goods, facts, scanner_words
 from leadline.training.labelled import Specimen

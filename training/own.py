@@ -14,7 +14,8 @@ from torch.utils.data import IterableDataset
 
 from leadline.datasets.declarations import expected_families
 from leadline.datasets.scan import FileError, Kind, LeadlineError, ScanError
-from leadline.models.network import NetworkConfig, pool_pixels
+from leadline.models.config import NetworkConfig
+from leadline.models.features import pool_pixels
 from leadline.training.augment import Augment, augment_config
 from leadline.training.labelled import Specimen
 from leadline.training.progress import Progress

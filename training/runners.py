@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 
 from leadline.models import contract as contracts
-from leadline.models.network import NetworkConfig, Outputs, config_for
+from leadline.models.config import NetworkConfig, config_for
+from leadline.models.network import Outputs
 from leadline.training.fit import load_checkpoint, network_from
 
 Runner = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], tuple[Any, float, npt.NDArray[np.float32]]]

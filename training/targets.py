@@ -12,7 +12,8 @@ from leadline.datasets.declarations import expected_families, explains
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Declaration, Kind
 from leadline.datasets.simulator.simulate import Sample
-from leadline.models.network import NetworkConfig, halve, pool_pixels
+from leadline.models.config import NetworkConfig
+from leadline.models.features import halve, pool_pixels
 
 Array = npt.NDArray[np.float32]
 

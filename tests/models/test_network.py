@@ -5,16 +5,9 @@ import torch
 from torch.nn import functional
 
 from leadline.datasets.materials import catalogue
-from leadline.models.network import (
-    BRIGHTEST,
-    Network,
-    NetworkConfig,
-    attenuation_features,
-    config_for,
-    halve,
-    pool_evidence,
-    pool_pixels,
-)
+from leadline.models.config import NetworkConfig, config_for
+from leadline.models.features import BRIGHTEST, attenuation_features, halve, pool_pixels
+from leadline.models.network import Network, pool_evidence
 
 TINY = {"widths": (16, 16, 16, 16), "blocks": (0, 1, 1, 1), "decoder": 16, "pixel_width": 8, "embedding": 12}
 FAMILIES = len(catalogue().names)

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from leadline.models import contract as contracts
+from leadline.models.config import config_for
 from leadline.models.contract import ModelError
 from leadline.models.export import draft_contract, export, phantom
-from leadline.models.network import Network, config_for
+from leadline.models.network import Network
 from leadline.models.restore import restore, widen
 
 TINY = {"widths": (16, 16, 16, 16), "blocks": (0, 1, 1, 1), "decoder": 16, "pixel_width": 8, "embedding": 12}

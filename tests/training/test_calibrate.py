@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from leadline.datasets.scan import LeadlineError
-from leadline.models.network import Network, NetworkConfig
+from leadline.models.config import NetworkConfig
+from leadline.models.network import Network
 from leadline.training.baselines import Clues
 from leadline.training.calibrate import (
     RATES,

@@ -8,7 +8,8 @@ import torch
 
 from leadline.datasets.materials import catalogue
 from leadline.datasets.simulator.simulate import build_scene
-from leadline.models.network import NetworkConfig, halve, pool_pixels
+from leadline.models.config import NetworkConfig
+from leadline.models.features import halve, pool_pixels
 from leadline.training.augment import Augment, augment_config
 from leadline.training.data import Scans, Stream, StreamConfig, collate, fixed_batches, loader
 

@@ -102,7 +102,7 @@ def test_checkpoints_run_no_code(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from leadline.models.network import config_for
+from leadline.models.config import config_for
 from leadline.training.fit import FitConfig, fit
 widths = dict(widths=(16, 16, 16, 16), blocks=(0, 1, 1, 1), decoder=16, pixel_width=8, embedding=12)
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import torch
 
-from leadline.models.network import Network, Summary, config_for
+from leadline.models.config import config_for
+from leadline.models.network import Network, Summary
 from leadline.training.heads import Seen, fit_heads
 
 FAMILIES = len(config_for("parcel").families)

@@ -8,7 +8,7 @@ import pytest
 
 from leadline.datasets.formats.write import write_scan
 from leadline.datasets.scan import Declaration, LeadlineError, Scan, Scanner
-from leadline.models.network import NetworkConfig
+from leadline.models.config import NetworkConfig
 from leadline.training.labelled import Specimen, read_labels
 from leadline.training.own import Own, check, counted, part, targets
 

@@ -11,7 +11,7 @@ from leadline.datasets.formats import write_scan
 from leadline.datasets.scan import FileError, LeadlineError, Scan, Scanner
 from leadline.inference.cli import main
 from leadline.models import contract as contracts
-from leadline.models.network import NetworkConfig
+from leadline.models.config import NetworkConfig
 from leadline.models.export import draft_contract
 from leadline.training.baselines import DEPTHS, RATIOS, Clues
 from leadline.training.breakdown import details

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leadline.models.network import NetworkConfig
+from leadline.models.config import NetworkConfig
 from leadline.training.data import Stream, StreamConfig
 from leadline.training.fit import load_checkpoint
 

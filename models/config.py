@@ -1,0 +1,66 @@
+"""The shape of a network, as model files and checkpoints carry it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from leadline.datasets.materials import catalogue
+from leadline.datasets.scan import Kind
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of a network, and what it assumes of the scanner.
+
+    Attributes:
+        kind: kind of scanner.
+        families: names in channel order.
+        watched: those on the watch list.
+        pool: side of the pixel blocks whose transmissions are averaged first.
+        floor: least transmission that is told from none.
+        ratio_period: change of (a_low - a_high) / a_high over which the periodic features turn once;
+            a few times the contrast between neighbouring families.
+        thin: attenuation that is added below the ratio, so that air has none.
+        widths: channels of the four encoder stages; multiples of 16 waste nothing on a CPU.
+        blocks: residual blocks of each stage; 0 = a single convolution.
+        pixel_width: channels of each level's pixel features.
+        decoder: channels of the decoder; its finest level has as many as the first stage.
+        embedding: length of the embedding.
+    """
+
+    kind: Kind = "parcel"
+    families: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
+    pool: int = 2
+    floor: float = 3e-4
+    ratio_period: float = 0.8
+    thin: float = 0.02
+    widths: tuple[int, int, int, int] = (32, 48, 96, 128)
+    blocks: tuple[int, int, int, int] = (0, 1, 2, 1)
+    pixel_width: int = 16
+    decoder: int = 48
+    embedding: int = 64
+
+    @property
+    def stride(self) -> int:
+        """Side of an output cell, pixels."""
+        return 2 * self.pool
+
+    def to_dict(self) -> dict:
+        """Plain values, as a checkpoint keeps them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
+        """The reverse of `to_dict`; lists become tuples."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
+
+def config_for(kind: Kind, **changes: object) -> NetworkConfig:
+    """The configuration of the released network of a scanner kind, over the families of the catalogue."""
+    base: dict = {"kind": kind, "families": catalogue().names, "watched": catalogue().watched}
+    if kind == "container":
+        base |= {"pool": 4, "floor": 1e-4, "ratio_period": 0.2, "thin": 0.05}
+    return NetworkConfig(**(base | changes))
