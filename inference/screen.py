@@ -103,8 +103,7 @@ def screen(
     from leadline.inference.screening import Screened, Settings, screen_files, threads_for
 
     known = None if profile is None else read_profile(profile)
-    if palette is not None:
-        palette_of(palette)  # a wrong name or file shows before anything else
+    colours = None if palette is None else palette_of(palette)  # a wrong name or file shows before anything else
     files = find_scans(paths, pseudocolour=pseudocolour)
     engine = Engine(model, provider, threads_for(len(files), provider))
     if not files:
@@ -113,7 +112,7 @@ def screen(
         )
     declared = None if manifest is None else read_manifest(manifest)
     album = None if overlays is None else Album(overlays)
-    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour, known, palette)  # type: ignore[arg-type]
+    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour, known, colours)  # type: ignore[arg-type]
     if known is not None:
         settings.threshold_of(engine.model_for(known.scanner))  # another model's profile shows before anything else
     report = (LineReport if as_json else TableReport)(len(files), quiet)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from leadline.datasets.formats import read_scan
+from leadline.datasets.formats.palette import Palette
 from leadline.datasets.scan import Declaration, Kind, LeadlineError, Scan, ScanError
 from leadline.inference.calibration.profile import Profile
 from leadline.inference.cpu import available_cores
@@ -37,7 +38,7 @@ class Settings:
         scanner: kind of scanner, for files that do not say it.
         pseudocolour: read 8-bit pictures as vendor pseudo-colour.
         profile: of the scanner, from `leadline calibrate`; `None` for scanners that were not calibrated.
-        palette: name or file of the palette for their colours; `None` takes that of the scanner's kind.
+        palette: for their colours, or its name or file; `None` takes that of the scanner's kind.
     """
 
     threshold: float | None = None
@@ -45,7 +46,7 @@ class Settings:
     scanner: Kind | None = None
     pseudocolour: bool = False
     profile: Profile | None = None
-    palette: str | Path | None = None
+    palette: Palette | str | Path | None = None
 
     def threshold_of(self, model: Model) -> float:
         """The least score that alarms with a model.

@@ -10,10 +10,11 @@ ratio ln T (low) / ln T (high) over everything that may have been shown in that 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,11 @@ class Palette:
         transmission = np.exp(-np.stack([attenuation, attenuation * ratio])).astype(np.float32)
         return transmission, Uncertainty(values["attenuation"][1], values["ratio"][1], self.name)
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of what it says: two palettes with the same hash read every picture alike."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
     def as_dict(self) -> dict[str, Any]:
         """JSON types, rounded to what matters."""
         tables = {name: np.round(getattr(self, name).astype(float), 4).tolist() for name in ("chroma", *_TABLES)}
@@ -142,13 +148,15 @@ def palettes() -> Mapping[str, Palette]:
     return {entry["name"]: Palette.from_dict(entry) for entry in json.loads(text)}
 
 
-def palette(name: str | Path | None, kind: Kind | None = None) -> Palette:
-    """A palette by name or file; without either, that of the scanner's kind.
+def palette(name: Palette | str | Path | None, kind: Kind | None = None) -> Palette:
+    """A palette by name or file; without either, that of the scanner's kind; one that is read already is returned.
 
     Raises:
         LeadlineError: there is no such palette.
         FileError: the file is no palette.
     """
+    if isinstance(name, Palette):
+        return name
     if name is None:
         return palettes()[DEFAULT[kind]]
     if str(name) in palettes():

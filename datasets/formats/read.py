@@ -25,7 +25,11 @@ _TEXT = bytes([9, 10, 12, 13, *range(32, 127), *range(128, 256)])
 
 
 def read_scan(
-    path: str | Path, *, scanner: Kind | None = None, pseudocolour: bool = False, palette: str | Path | None = None
+    path: str | Path,
+    *,
+    scanner: Kind | None = None,
+    pseudocolour: bool = False,
+    palette: Palette | str | Path | None = None,
 ) -> Scan:
     """Read a scan.
 
@@ -37,7 +41,7 @@ def read_scan(
         scanner: the kind of scanner, for files that do not say it.
         pseudocolour: read 8-bit pictures as a vendor's pseudo-colour, at fidelity
             `"pseudocolour"`; without it they are refused.
-        palette: name or file of the palette that maps their colours; without it, that of the scanner's kind.
+        palette: the palette, or its name or file, that maps their colours; without it, that of the scanner's kind.
 
     Returns:
         The scan. `scanner.kind` is `None` where neither file nor caller says it; `sha256` is

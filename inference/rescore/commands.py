@@ -42,6 +42,7 @@ SOME_FAILED, WRONG_USE, CEILING, STUCK = 1, 2, 3, 4
 @click.option("--scanner", type=click.Choice(["parcel", "container"]), help="For files that do not say it.")
 @click.option("--profile", metavar="FILE", type=click.Path(path_type=Path), help="Profile of a calibrated scanner.")
 @click.option("--pseudocolour", is_flag=True, help="Read 8-bit pictures as a vendor's pseudo-colour.")
+@click.option("--palette", metavar="NAME|FILE", help="Palette for --pseudocolour, as for `leadline screen`.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 @click.pass_context
 def rescore(
@@ -63,6 +64,7 @@ def rescore(
     scanner: str | None,
     profile: Path | None,
     pseudocolour: bool,
+    palette: str | None,
     quiet: bool,
 ) -> None:
     """Screen a whole archive; every verdict and every failure becomes a row of a ledger.
@@ -83,6 +85,8 @@ def rescore(
         raise click.UsageError("--threshold and --false-alarm-rate exclude each other; give one of them")
     if address is not None and engine != "ray":
         raise click.UsageError("--address: is for --engine ray; add that, or leave it out")
+    if palette is not None and not pseudocolour:
+        raise click.UsageError("--palette: maps the colours of 8-bit pictures; give --pseudocolour with it")
     from leadline.inference.rescore.pipeline import Ceiling
 
     try:
@@ -92,6 +96,7 @@ def rescore(
             f"--limit-failures {limit_failures}: is neither like 5% nor like 100 ({error})"
         ) from None
     # Only now, so that --help and mistakes in the options answer at once.
+    from leadline.datasets.formats.palette import palette as palette_of
     from leadline.datasets.scan import LeadlineError
     from leadline.inference.calibration.profile import read_profile
     from leadline.inference.engine import CPU, Engine, resolve_provider
@@ -104,7 +109,8 @@ def rescore(
     from leadline.inference.screening import Settings
 
     known = None if profile is None else read_profile(profile)
-    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour, known)  # type: ignore[arg-type]
+    colours = None if palette is None else palette_of(palette)  # read once: its file may lie on this machine alone
+    settings = Settings(threshold, false_alarm_rate, scanner, pseudocolour, known, colours)  # type: ignore[arg-type]
     found = resolve_provider(provider)
     if model is not None or known is not None:
         settings.threshold_of(

@@ -47,7 +47,7 @@ def load(item: Item, settings: Settings) -> Scan:
     if item.error is not None:
         raise ScanError(item.place, item.error, "see whether it can be read again, then run again")
     if item.path is not None:
-        scan = read_scan(item.path, scanner=settings.scanner, pseudocolour=settings.pseudocolour)
+        scan = _read(item.path, settings)
         return replace(scan, path=item.place, declaration=item.declaration)
     contents = [(part, fetch(part, item.place)) for part in item.parts]
     if not settings.pseudocolour and any(_ordinary(data) for _, data in contents):
@@ -60,10 +60,14 @@ def load(item: Item, settings: Settings) -> Scan:
         except OSError as error:
             raise Unfit(f"{folder}: cannot be written ({error.strerror}); make room there, or set TMPDIR") from error
         try:
-            scan = read_scan(files[0], scanner=settings.scanner, pseudocolour=settings.pseudocolour)
+            scan = _read(files[0], settings)
         except ScanError as error:
             raise ScanError(item.place, error.reason.replace(folder + os.sep, ""), error.remedy) from error
     return replace(scan, path=item.place, declaration=item.declaration)
+
+
+def _read(path: str | Path, settings: Settings) -> Scan:
+    return read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour, palette=settings.palette)
 
 
 def content_hash(item: Item) -> str:

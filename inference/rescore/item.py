@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from leadline.datasets.formats.palette import palette
 from leadline.datasets.scan import KINDS, Declaration
 from leadline.inference.ledger.events import Event, key_of
 from leadline.inference.ledger.store import Seen
@@ -126,13 +127,16 @@ class Result:
 
 
 def profile_of(settings: Settings) -> dict[str, Any]:
-    """Settings as JSON types; a calibrated scanner's profile stands as the hash of its file."""
-    told = {
+    """Settings as JSON types; a calibrated scanner's profile and a palette stand as the hashes of their contents."""
+    told: dict[str, Any] = {
         "scanner": settings.scanner,
         "pseudocolour": settings.pseudocolour,
         "threshold": settings.threshold,
         "false_alarm_rate": settings.false_alarm_rate,
     }
+    if settings.palette is not None:
+        colours = palette(settings.palette)
+        told |= {"palette": colours.name, "palette_sha256": colours.sha256}
     return told if settings.profile is None else told | {"calibration": settings.profile.sha256}
 
 
