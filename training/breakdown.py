@@ -40,6 +40,9 @@ HONEST_TOO = ("goods", "scanner")
 """Groups to which honest scans belong as well."""
 
 WORST = 8
+"""Scans that are shown of the worst misses, and of the highest honest ones."""
+
+_LEAST = 5  # threats of a class from which their area is told
 
 
 def details(rows: Sequence[Row], contract: ModelContract) -> dict[str, Any]:
@@ -98,7 +101,8 @@ def groups(
 ) -> list[dict[str, Any]]:
     """Threats of each class against all honest scans, and, where asked, the false alarms of its honest scans.
 
-    Thresholds are the quantiles of all honest scans of the set.
+    Thresholds are the quantiles of all honest scans of the set. The area of fewer than five threats says nothing and
+    is left out.
     """
     honest = values[[is_honest(r) for r in rows]]
     areas = areas_of(rows, values)
@@ -180,7 +184,7 @@ def _brief(row: Row) -> dict[str, Any]:
 
 
 def _area(areas: Areas, rows: Sequence[Row], values: Scores, members: list[int]) -> list[float] | None:
-    return areas(values[members], scenes(rows[k] for k in members)) or None
+    return areas(values[members], scenes(rows[k] for k in members)) if len(members) >= _LEAST else None
 
 
 def class_of(name: str, kind: Kind) -> Callable[[Row], tuple[float, str] | None]:

@@ -34,7 +34,13 @@ _STYLE: Any = {
 }
 
 
-def figure(draw: Callable[[Axes], None], name: str, size: tuple[float, float] = (4.6, 3.6)) -> str:
+def above(axes: Axes, columns: int = 1) -> None:
+    """A legend above the axes, where it hides nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, columnspacing=1.2, handlelength=2.4,
+                labelspacing=0.25)  # fmt: skip
+
+
+def figure(draw: Callable[[Axes], None], name: str, size: tuple[float, float] = (4.6, 4.0)) -> str:
     """One chart as an `<svg>` element.
 
     Args:
@@ -80,6 +86,8 @@ def _settings(name: str) -> Any:
 def roc_chart(curves: Mapping[str, Mapping[str, Any]]) -> Callable[[Axes], None]:
     """ROC curves with their bands; the false-alarm rate is logarithmic, since its left end is what matters."""
 
+    from matplotlib.ticker import PercentFormatter
+
     def draw(axes: Axes) -> None:
         for k, (name, curve) in enumerate(curves.items()):
             x, found, low, high = (np.asarray(curve[key]) for key in ("false_alarms", "found", "low", "high"))
@@ -89,11 +97,12 @@ def roc_chart(curves: Mapping[str, Mapping[str, Any]]) -> Callable[[Axes], None]
             axes.plot(x[shown], found[shown], color=COLOURS[k], linestyle=DASHES[k], label=label)
         chance = np.geomspace(1e-3, 1, 50)
         axes.plot(chance, chance, color="#999999", linewidth=0.8, label="chance")
-        axes.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 1), xlabel="share of honest scans that alarm")
-        axes.set_ylabel("share of threats found")
+        axes.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 1), xlabel="honest scans that alarm")
+        axes.set_ylabel("threats found")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         axes.set_xticks([0.001, 0.002, 0.004, 0.01, 0.05, 0.2, 1], ["0.1 %", "0.2", "0.4", "1", "5", "20", "100 %"])
         axes.minorticks_off()
-        axes.legend(loc="upper left")
+        above(axes)
 
     return draw
 
@@ -116,18 +125,19 @@ def det_chart(curves: Mapping[str, Mapping[str, Any]]) -> Callable[[Axes], None]
             axes.plot(deviate(x[inside]), deviate(1 - found[inside]), color=COLOURS[k], linestyle=DASHES[k], label=name)
         limits = deviate(np.array([0.001, 0.999]))
         axes.plot(limits, -limits, color="#999999", linewidth=0.8, label="chance")
-        words = [f"{100 * t:g}" for t in ticks]
+        words = [f"{100 * t:g} %" for t in ticks]
         axes.set_xticks(deviate(ticks), words)
         axes.set_yticks(deviate(ticks), words)
         axes.set(xlim=(limits[0], deviate(0.8)), ylim=(limits[0], deviate(0.999)))
-        axes.set(xlabel="honest scans that alarm, %", ylabel="threats missed, %")
-        axes.legend(loc="lower left")
+        axes.set(xlabel="honest scans that alarm", ylabel="threats missed")
+        above(axes)
 
     return draw
 
 
 def calibration_chart(bins: Sequence[Mapping[str, float]]) -> Callable[[Axes], None]:
     """Observed share over stated probability, with Wilson intervals; the area of a dot is the number of scans."""
+    from matplotlib.ticker import PercentFormatter
 
     def draw(axes: Axes) -> None:
         score = np.array([b["score"] for b in bins])
@@ -136,9 +146,16 @@ def calibration_chart(bins: Sequence[Mapping[str, float]]) -> Callable[[Axes], N
         count = np.array([b["count"] for b in bins], float)
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, label="perfect")
         axes.errorbar(score, observed, yerr=error, fmt="none", ecolor=COLOURS[0], elinewidth=0.9)
-        axes.scatter(score, observed, s=8 + 120 * count / count.max(), color=COLOURS[0], label="scans, by score")
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="score", ylabel="share with undeclared material")
-        axes.legend(loc="upper left")
+        axes.scatter(
+            score,
+            observed,
+            s=8 + 120 * count / count.max(),
+            color=COLOURS[0],
+            label="scans of this score, with 95 % interval",
+        )
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="score", ylabel="scans with undeclared material")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        above(axes)
 
     return draw
 
@@ -153,17 +170,18 @@ def mass_chart(pairs: Sequence[Sequence[float]], promised: Sequence[float]) -> C
             limits, limits / promised[1], limits / promised[0], color=COLOURS[1], alpha=0.12, linewidth=0,
             label="true mass inside the stated interval",
         )  # fmt: skip
-        axes.plot(limits, limits, color="#999999", linewidth=0.8)
-        axes.scatter(true, estimate, s=9, color=COLOURS[0], alpha=0.6, linewidth=0)
+        axes.plot(limits, limits, color="#999999", linewidth=0.8, label="right")
+        axes.scatter(true, estimate, s=9, color=COLOURS[0], alpha=0.6, linewidth=0, label="threats")
         axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
         axes.set(xlabel="true mass, kg", ylabel="estimated mass, kg")
-        axes.legend(loc="upper left")
+        above(axes)
 
     return draw
 
 
 def group_chart(groups: Sequence[Mapping[str, Any]], rate: str) -> Callable[[Axes], None]:
     """Share found of each class at a false-alarm rate, with Wilson intervals."""
+    from matplotlib.ticker import PercentFormatter
 
     def draw(axes: Axes) -> None:
         shown = [g for g in groups if g["found"].get(rate)]
@@ -175,7 +193,8 @@ def group_chart(groups: Sequence[Mapping[str, Any]], rate: str) -> Callable[[Axe
             fmt="none", ecolor=COLOURS[0], elinewidth=1,
         )  # fmt: skip
         axes.set_yticks(at, [f"{g['name']} ({g['threats']})" for g in shown])
-        axes.set(xlim=(0, 1), xlabel=f"share of threats found at {100 * float(rate):g} % false alarms")
+        axes.set(xlim=(0, 1), xlabel=f"threats found at {100 * float(rate):g} % false alarms, with 95 % interval")
+        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         axes.grid(axis="y", visible=False)
 
     return draw

@@ -10,11 +10,14 @@ import numpy as np
 from leadline.datasets.scan import LeadlineError
 from leadline.models.contract import ModelContract
 from leadline.training.breakdown import EDGES, HONEST_TOO, TITLES, class_of, curve
-from leadline.training.figures import RATES, is_allowed, is_honest, is_threat
+from leadline.training.figures import GROUPS, RATES, is_honest, is_threat
 from leadline.training.measure import Row
 from leadline.training.statistics import Floats, delong, mcnemar, resampled, roc, share, spread, weighted_auc
 
 __all__ = ["EDGES", "compare", "pair"]
+
+WHO = {name: GROUPS[name] for name in ("all", "allowed_by_physics")}
+"""Threats that are compared: all, and those that physics allows telling."""
 
 SHOWN = 12
 """Scans of each kind of change that are listed."""
@@ -45,20 +48,22 @@ def compare(pairs: Sequence[Pair], contracts: tuple[ModelContract, ModelContract
 
     Areas by DeLong's test, which counts scans as independent, and by a bootstrap over scenes, which does not (a threat
     and its twin share a scene). What is found and what alarms by McNemar's exact test: at each model's own quantile of
-    the honest scans for each rate, and at each model's stored threshold.
+    the honest scans for each rate, and at each model's stored threshold. `limits` are both models' logits at 5 % false
+    alarms.
     """
     scores = tuple(np.array([p[k].logit for p in pairs], float) for k in (0, 1))
     rows = [a for a, _ in pairs]
-    chosen = {"all": [is_threat(r) for r in rows]}
-    if any(is_allowed(r) for r in rows):
-        chosen["allowed_by_physics"] = [is_threat(r) and is_allowed(r) for r in rows]
+    chosen = {name: [who(r) for r in rows] for name, who in WHO.items()}
+    if sum(chosen["allowed_by_physics"]) < 2:
+        del chosen["allowed_by_physics"]
     calm = np.array([is_honest(r) for r in rows], bool)
     return {
         "scans": {"both": len(pairs), "honest": int(calm.sum()), "threats": int(sum(chosen["all"]))},
         "areas": {name: _area(rows, scores, np.array(flags, bool), calm) for name, flags in chosen.items()},
         "found": {name: _found(rows, scores, np.array(flags, bool), calm) for name, flags in chosen.items()},
         "stored": _stored(pairs, contracts),
-        "curves": [curve([p[k] for p in pairs], scores[k], is_threat) for k in (0, 1)],
+        "curves": {name: [curve([p[k] for p in pairs], scores[k], WHO[name]) for k in (0, 1)] for name in chosen},
+        "limits": [float(np.quantile(s[calm], 0.95)) for s in scores],
         "groups": {name: _groups(pairs, scores, calm, name, contracts[0]) for name in TITLES},
         "changed": _changed(pairs, scores, calm),
         "places": [share([p[k].place_right for p in pairs if is_threat(p[k]) and p[k].placed]) for k in (0, 1)],
@@ -150,5 +155,6 @@ def _changed(pairs: Sequence[Pair], scores: tuple[Floats, ...], calm: Any) -> di
         if len(result[kind]) < SHOWN:
             names = ("index", "threat", "name", "scenario", "goods", "scanner", "family", "mass_kg", "d_material")
             brief = {name: getattr(first, name) for name in names}
-            result[kind].append(brief | {"scores": [first.score, second.score]})
+            places = [r.place.centre if r.place is not None else None for r in pairs[k]]
+            result[kind].append(brief | {"scores": [first.score, second.score], "places": places})
     return result

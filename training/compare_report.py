@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from leadline.datasets.materials import use_catalogue
 from leadline.datasets.scan import FileError, LeadlineError
 from leadline.models import contract as contracts
 from leadline.models.contract import ModelContract
 from leadline.training import charts
 from leadline.training.breakdown import HONEST_TOO, TITLES
-from leadline.training.evaluate import ROWS, Evaluation
+from leadline.training.charts_pairs import scatter_chart
+from leadline.training.compare import pair
+from leadline.training.evaluate import ROWS, Evaluation, Wanted
+from leadline.training.figures import is_allowed, is_honest, is_threat
+from leadline.training.labelled import read_labels
 from leadline.training.measure import Row
 from leadline.training.page import RATE_WORDS, render, set_words
+from leadline.training.pictures import View, looker, views
 from leadline.training.record import load
 from leadline.training.report import percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PICTURED = 4
+"""Scans of each kind of change that are shown as pictures."""
 
 WHOM = {"all": "all threats", "allowed_by_physics": "threats that physics allows"}
 
@@ -32,6 +46,8 @@ class Side:
         rows: the scans.
         about: the set: split and seed, or the labels.
         set: the same with the number of scenes, for `page.set_words`.
+        wanted: the set, to show scans of it; `None` where it is not there any more.
+        model: its file; `None` where only what it measured is at hand.
     """
 
     name: str
@@ -40,13 +56,16 @@ class Side:
     rows: list[Row]
     about: dict[str, Any]
     set: dict[str, Any]
+    wanted: Wanted | None = None
+    model: Path | None = None
 
 
 def side_of(found: Evaluation) -> Side:
     """An evaluation that was just made."""
     c = found.contract
     chosen = found.wanted.about()
-    return Side(f"{c.name} {c.version}", found.sha256, c, found.rows, chosen, chosen | {"scenes": found.wanted.count()})
+    shown = chosen | {"scenes": found.wanted.count()}
+    return Side(f"{c.name} {c.version}", found.sha256, c, found.rows, chosen, shown, found.wanted, found.model)
 
 
 def side_from(folder: Path) -> Side:
@@ -64,7 +83,8 @@ def side_from(folder: Path) -> Side:
         chosen: dict[str, Any] = {key: about[key] for key in ("split", "seed", "data", "labels") if key in about}
         rows = [r for r in found if isinstance(r, Row)]
         scenes = len({r.index for r in rows})
-        return Side(about["model"], about["sha256"], contract, rows, chosen, chosen | {"scenes": scenes})
+        shown = chosen | {"scenes": scenes}
+        return Side(about["model"], about["sha256"], contract, rows, chosen, shown, _set_of(chosen, scenes))
     except (KeyError, ValueError, TypeError) as error:
         raise FileError(path, f"is no evaluation of a model ({error})", "measure the model anew") from error
 
@@ -87,9 +107,29 @@ def check(first: Side, second: Side) -> None:
         )
 
 
+def _set_of(about: dict[str, Any], scenes: int) -> Wanted | None:
+    """The set of an evaluation; `None` where labelled scans are gone or others now."""
+    if "split" in about:
+        return Wanted(scenes, about["seed"], about["split"])
+    try:
+        found = Wanted(specimens=tuple(read_labels(Path(about["data"]))), data=about["data"])
+    except LeadlineError:
+        return None
+    return found if found.about() == about else None
+
+
 def page(sides: tuple[Side, Side], found: dict[str, Any], command: str = "") -> str:
     """The comparison, HTML."""
-    curves = {f"{letter}: {s.name}": curve for letter, s, curve in zip("AB", sides, found["curves"], strict=True)}
+    letters = [f"{letter}: {s.name}" for letter, s in zip("AB", sides, strict=True)]
+    if letters[0][3:] == letters[1][3:]:
+        letters = [f"{words} ({s.sha256[:6]})" for words, s in zip(letters, sides, strict=True)]
+    svg = {}
+    for whom, pair_of in found["curves"].items():
+        curves = dict(zip(letters, pair_of, strict=True))
+        svg[whom] = {
+            "roc": charts.figure(charts.roc_chart(curves), f"ROC curves, {WHOM[whom]}"),
+            "det": charts.figure(charts.det_chart(curves), f"DET curves, {WHOM[whom]}"),
+        }
     return render(
         "comparison.html.j2",
         names=[s.name for s in sides],
@@ -97,15 +137,56 @@ def page(sides: tuple[Side, Side], found: dict[str, Any], command: str = "") -> 
         set_words=set_words(sides[0].set | {"scenes": len({r.index for r in sides[0].rows})}),
         command=command,
         c=found,
-        svg={
-            "roc": charts.figure(charts.roc_chart(curves), "ROC curves"),
-            "det": charts.figure(charts.det_chart(curves), "DET curves"),
-        },
+        svg=svg,
+        scatter=charts.figure(_scatter(sides, found), "Score of B over score of A", (4.6, 4.4)),
+        pictures=_pictures(sides, found["changed"]),
+        heated=all(s.model is not None for s in sides),
         whom=WHOM,
         rate_words=RATE_WORDS,
         titles={name: title for name, title in TITLES.items() if found["groups"][name]},
         honest_too=HONEST_TOO,
     )
+
+
+def _scatter(sides: tuple[Side, Side], found: dict[str, Any]) -> Callable[[Axes], None]:
+    pairs = pair(sides[0].rows, sides[1].rows)
+    known = any(a.d_known is not None for a, _ in pairs)
+    groups = {
+        "honest": ("honest", [p for p in pairs if is_honest(p[0])]),
+        "threats beyond physics": ("beyond", [p for p in pairs if is_threat(p[0]) and known and not is_allowed(p[0])]),
+        "threats that physics allows" if known else "threats": (
+            "threat",
+            [p for p in pairs if is_threat(p[0]) and (is_allowed(p[0]) or not known)],
+        ),
+    }
+    return scatter_chart(
+        {words: (key, np.array([[a.logit, b.logit] for a, b in chosen])) for words, (key, chosen) in groups.items()
+         if chosen},
+        (found["limits"][0], found["limits"][1]),
+        ("score of A", "score of B"),
+        ("only B alarms", "only A alarms"),
+        as_scores=True,
+    )  # fmt: skip
+
+
+def _pictures(sides: tuple[Side, Side], changed: dict[str, list[dict[str, Any]]]) -> dict[str, list[list[View]]]:
+    """The scans that changed most, of each kind, with what both models look at, as far as their files are at hand."""
+    wanted = sides[0].wanted
+    if wanted is None:
+        return {kind: [] for kind in changed}
+    use_catalogue(sides[0].contract.watch_list)
+    lookers = [
+        looker(side.model, f"{letter} looks here")
+        for letter, side in zip("AB", sides, strict=True)
+        if side.model is not None
+    ]
+    return {
+        kind: [
+            views(scan, wanted, sides[0].contract.scanner, lookers if len(lookers) == 2 else [], scan["places"])
+            for scan in scans[:PICTURED]
+        ]
+        for kind, scans in changed.items()
+    }
 
 
 def table(sides: Sequence[Side], found: dict[str, Any]) -> str:

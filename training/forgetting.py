@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -13,9 +13,9 @@ import torch
 
 from leadline.datasets.scan import Kind, Scan
 from leadline.datasets.simulator.simulate import simulate_pair
-from leadline.models.network import Network, NetworkConfig
+from leadline.models.config import NetworkConfig
+from leadline.models.network import Network
 from leadline.training.labelled import Specimen
-from leadline.training.page import render
 from leadline.training.progress import Progress
 from leadline.training.statistics import mcnemar, share, weighted_auc
 from leadline.training.targets import declared_vector
@@ -24,7 +24,7 @@ SEED = 7300
 """Set of scenes, in the validation split, on which models are compared after fine-tuning."""
 
 SETS = {"simulated": "simulated scenes", "own": "own scans that were held back"}
-_SHOWN = 20  # scans that the report lists of each sort
+"""Sets that are measured, in words."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Pair:
         group: scenario, or family of the label.
         threat: whether undeclared watch-list material is there.
         old, new: logits of the two scores.
+        index: number of the scene, or of the labelled scan in its list.
+        hides: whether it is the version of the scene that hides something.
     """
 
     source: str
@@ -45,6 +47,8 @@ class Pair:
     threat: bool
     old: float
     new: float
+    index: int = 0
+    hides: bool = False
 
 
 def measure(
@@ -63,22 +67,28 @@ def measure(
     score = [_scorer(n, config) for n in (old.eval(), new.eval())]
     pairs = []
     with Progress("comparing the old model with the new") as shown:
-        for source, name, group, threat, scan in _scans(config.kind, scenes, specimens):
+        for scan, known in _scans(config.kind, scenes, specimens):
             first, second = (s(scan) for s in score)
-            pairs.append(Pair(source, name, group, threat, first, second))
+            pairs.append(replace(known, old=first, new=second))
             shown.told(len(pairs), 2 * scenes + len(specimens))
     return pairs
 
 
-def _scans(kind: Kind, scenes: int, specimens: Sequence[Specimen]) -> Iterator[tuple[str, str, str, bool, Scan]]:
-    for specimen in specimens:
+def _scans(kind: Kind, scenes: int, specimens: Sequence[Specimen]) -> Iterator[tuple[Scan, Pair]]:
+    """Scans, and what is known of them; not scored yet."""
+    for index, specimen in enumerate(specimens):
         group = specimen.family or ("with a threat" if specimen.positive else "honest")
-        yield "own", str(specimen.path), group, specimen.positive, specimen.read(kind)
+        known = Pair("own", str(specimen.path), group, specimen.positive, 0.0, 0.0, index, specimen.positive)
+        yield specimen.read(kind), known
     for index in range(scenes):
         for sample in simulate_pair(kind, SEED, index, split="validation"):
             truth = sample.truth
             version = "threat" if truth.is_threat else "honest"
-            yield "simulated", f"{index} {version}", truth.scenario, truth.undeclared, sample.scan
+            name = f"{index} {version}"
+            yield (
+                sample.scan,
+                Pair("simulated", name, truth.scenario, truth.undeclared, 0.0, 0.0, index, truth.is_threat),
+            )
 
 
 def _scorer(network: Network, config: NetworkConfig) -> Callable[[Scan], float]:
@@ -129,6 +139,10 @@ def _figures(pairs: Sequence[Pair], rate: float) -> dict[str, Any]:
         **_counts(above, threat),
         "p": mcnemar(int((lost & threat).sum()), int((won & threat).sum())),
         "groups": groups,
+        "logits": {
+            name: [[round(float(columns[m][k] - limits[m]), 3) for m in columns] for k in np.flatnonzero(flags)]
+            for name, flags in (("threats", threat), ("honest", ~threat))
+        },
         "scans": {
             "forgotten": _listed(pairs, lost & threat, columns, limits),
             "learned": _listed(pairs, won & threat, columns, limits),
@@ -157,32 +171,14 @@ def _listed(
     columns: dict[str, npt.NDArray[np.float64]],
     limits: dict[str, float],
 ) -> list[dict[str, Any]]:
-    """The chosen scans, those that changed most first; scores relative to each model's threshold, logits."""
+    """The chosen scans, those that changed most first; scores relative to each model's threshold, logits.
+
+    `index` and `threat` name the scan as in `evaluate.Wanted` and `pictures.scan_of`.
+    """
     change = np.abs(columns["new"] - limits["new"] - columns["old"] + limits["old"])
     order = [k for k in np.argsort(-change) if chosen[k]]
     return [
-        {key: value for key, value in asdict(pairs[k]).items() if key in ("name", "group")}
+        {"name": pairs[k].name, "group": pairs[k].group, "index": pairs[k].index, "threat": pairs[k].hides}
         | {m: round(float(columns[m][k] - limits[m]), 3) for m in columns}
         for k in order
     ]
-
-
-def as_table(figures: dict[str, Any]) -> str:
-    """The report as Markdown."""
-    lines = [f"Both models at {100 * figures['false_alarms']:g} % false alarms on the honest scans of each set."]
-    for source, f in figures["sets"].items():
-        lines += [
-            "", f"**{SETS[source]}**: {f['honest']} honest, {f['threats']} with undeclared watch-list material", "",
-            "| | both find | forgotten | learned | neither finds |", "| --- | --- | --- | --- | --- |",
-        ]  # fmt: skip
-        rows = {"all": f, **f["groups"]}
-        lines += [f"| {k} | {v['kept']} | {v['forgotten']} | {v['learned']} | {v['missed']} |" for k, v in rows.items()]
-        if f["auc"]["old"] is not None:
-            area = f"area under the ROC curve {f['auc']['old']:.3f} before, {f['auc']['new']:.3f} after"
-            lines += ["", f"{area}; p = {f['p']:.2g} (McNemar)"]
-    return "\n".join(lines) + "\n"
-
-
-def as_page(figures: dict[str, Any]) -> str:
-    """The report as one HTML page that needs nothing beside it."""
-    return render("forgetting.html.j2", f=figures, sets=SETS, shown=_SHOWN)

@@ -55,7 +55,7 @@ def evaluation_page(found: Evaluation, figures: dict[str, Any], details: dict[st
         drawn["mass"] = charts.figure(charts.mass_chart(details["mass"]["pairs"], details["mass"]["promised"]), "Mass")
     best = "allowed_by_physics" if known else "all"
     method = figures["methods"]["network"][best]
-    whom = " of what physics allows" if known else ""
+    whom = ", threats that physics allows" if known else ""
     return render(
         "evaluation.html.j2",
         name=f"{found.contract.name} {found.contract.version}",

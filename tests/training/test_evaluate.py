@@ -5,11 +5,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadline.models.export import draft_contract
-from leadline.models.network import NetworkConfig
+from leadline.models.config import NetworkConfig
 from leadline.training.baselines import DEPTHS, RATIOS, Clues, aucs, clues, fit_band, fit_baselines
 from leadline.training.evaluate import figures
 from leadline.training.measure import EVIDENCE_BINS, Row
 from leadline.training.report import card, table
+from leadline.training.statistics import Areas, resampled
 
 FAMILIES = 10
 
@@ -51,10 +52,28 @@ def test_figures_by_hand(rows: list[Row], tiny: NetworkConfig) -> None:
     assert network["pairs_won"][0] == pytest.approx(0.9)
     assert found["thresholds"]["0.01"]["false_alarms"][0] == 0
     assert found["thresholds"]["0.05"]["false_alarms"][0] == pytest.approx(0.38)  # logits from -1.386 on
-    assert found["scenarios"]["reo"]["threats"] == 100
+    scenario = found["scenarios"]["reo"]
+    assert (scenario["threats"], scenario["threats_allowed_by_physics"]) == (100, 90)
+    assert scenario["all"] == network["all"]  # the only scenario
+    assert scenario["allowed_by_physics"] == network["allowed_by_physics"]
     assert found["places"]["right"][0] == pytest.approx(1.0)
     assert found["cargo_mass_error"] == pytest.approx(0.2)
     json.dumps(found)
+
+
+def test_scenarios_by_hand(rows: list[Row], tiny: NetworkConfig) -> None:
+    """Eight more threats of another scenario, between two honest scans: 94 of 100 lie below."""
+    more = [row(200 + k, True, -1.065, d=9.0 if k < 4 else 1.0, scenario="art") for k in range(8)]
+    found = figures([*rows, *more], draft_contract(tiny), None)
+    art = found["scenarios"]["art"]
+    assert (art["threats"], art["threats_allowed_by_physics"]) == (8, 4)
+    for group in ("all", "allowed_by_physics"):
+        area, low, high = art[group]["auc"]
+        assert area == pytest.approx(0.94) and 0.85 < low < area < high < 1
+        assert art[group]["found"]["0.01"][0] == 0 and art[group]["found"]["0.05"][0] == 0
+    assert found["scenarios"]["reo"]["all"]["found"]["0.05"][0] == pytest.approx(0.9)
+    text = table(found)
+    assert "| art | 4 | 0.940 (" in text and "| art | 8 | 0.940 (" in text and "| reo | 90 | 1.000 (" in text
 
 
 def test_baselines_are_in_the_same_table(rows: list[Row], tiny: NetworkConfig) -> None:
@@ -98,6 +117,20 @@ def test_the_rule_finds_the_band_that_tells() -> None:
     assert min(f for f, label in zip(fired, labels, strict=True) if label) > max(
         f for f, label in zip(fired, labels, strict=True) if not label
     )
+
+
+def test_areas_of_groups_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(4)
+    honest, threats = rng.integers(0, 9, 60).astype(float), rng.integers(2, 12, 40).astype(float)  # with ties
+    areas = Areas(honest, np.arange(60), np.arange(20, 60))
+    found = areas(threats, np.arange(20, 60))
+    labels = np.r_[np.zeros(60), np.ones(40)]
+    assert found[0] == pytest.approx(roc_auc_score(labels, np.r_[honest, threats]))
+    weights = resampled(np.r_[np.arange(60), np.arange(20, 60)])
+    draws = [roc_auc_score(labels, np.r_[honest, threats], sample_weight=w) for w in weights[:60]]
+    few = Areas(honest, np.arange(60), np.arange(20, 60), draws=60)(threats, np.arange(20, 60))
+    assert few[1:] == pytest.approx(np.quantile(draws, (0.025, 0.975)))
+    assert areas(threats[:0], np.arange(0)) == []
 
 
 def test_areas_agree_with_scikit_learn() -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from leadline.datasets.formats.write import write_scan
 from leadline.datasets.simulator.simulate import simulate_pair
 from leadline.inference.cli import main
 from leadline.training.fit import load_checkpoint, network_from
-from leadline.training.forgetting import Pair, as_page, as_table, figures
+from leadline.training.forgetting import Pair, figures
+from leadline.training.forgetting_report import PICTURED, as_page, as_table
 
 
 def pairs() -> list[Pair]:
@@ -41,8 +43,11 @@ def test_the_page_needs_nothing_beside_it_and_escapes() -> None:
     found = figures(pairs(), 0.05) | {"old": "a.onnx", "new": "b.ckpt", "fitted_on": "2", "command": "leadline <b>"}
     page = as_page(found)
     assert "b&lt;i&gt;" in page and "leadline &lt;b&gt;" in page and "<i>" not in page
-    assert "http" not in page.replace("http-equiv", "") and "<script" not in page
+    addresses = {a for a in re.findall(r"[a-z]+://[^\s\"'<>]+", page) if not a.startswith("http://www.w3.org/")}
+    assert not addresses and "<script" not in page
+    assert all(source.startswith("data:") for source in re.findall(r"(?:src|href)=\"([^#\"][^\"]*)", page))
     assert "| b<i> | 1 | 1 | 1 | 1 |" in as_table(found)
+    assert page.count("<svg") == 2 and "only the old one alarms" in page
 
 
 def test_a_set_of_one_class_is_told() -> None:
@@ -81,7 +86,10 @@ def test_fitting_on(checkpoint: Path, own: Path, tmp_path: Path) -> None:
     assert set(told["sets"]) == {"simulated", "own"} and told["old"] == str(checkpoint)
     assert told["sets"]["own"]["threats"] >= 1 and told["sets"]["own"]["honest"] >= 1
     assert "own scans that were held back" in done.output
-    assert (run / "forgetting.html").read_text().startswith("<!doctype html>")
+    page = (run / "forgetting.html").read_text()
+    assert page.startswith("<!doctype html>")
+    changed = [min(len(s["scans"][k]), n) for s in told["sets"].values() for k, n in PICTURED.items()]
+    assert page.count("data:image/jpeg") == 3 * sum(changed)  # the scan, and where either model looks
     old, new = (network_from(load_checkpoint(p)).state_dict() for p in (checkpoint, run / "final.ckpt"))
     statistics = [k for k in old if "running" in k]
     # normalisations stay as they were, to the rounding of the running mean of the weights
