@@ -83,10 +83,11 @@ def find_regions(scores: Scores, scan: Scan, families: Sequence[str], always: bo
     joined = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     found = []
-    for label in range(1, count):
-        x, y, width, height = stats[label, :4].tolist()
+    for label, (x, y, width, height, _) in enumerate(stats[1:count].tolist(), 1):
         window = (slice(max(0, y - 1), y + height + 1), slice(max(0, x - 1), x + width + 1))
-        region = _region(scores, scan, families, evidence, window, labels[window] == label)
+        region = _region(
+            scores, scan, families, evidence, (x, y, x + width, y + height), window, labels[window] == label
+        )
         if region:
             found.append(region)
     found.sort(key=lambda r: -r.probability)
@@ -111,8 +112,10 @@ def find_opaque(quality: Quality, scan: Scan, least_cm2: float, least_pixels: in
     """
     if not quality.opaque.any():
         return []
-    mask = cv2.morphologyEx(quality.opaque.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    mask = cv2.morphologyEx(quality.opaque.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    if not mask.any():
+        return []
     rows, columns = scan.shape
     cell = rows // mask.shape[0], columns // mask.shape[1]
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
@@ -134,14 +137,13 @@ def _region(
     scan: Scan,
     families: Sequence[str],
     evidence: npt.NDArray[np.float32],
+    cells: Box,
     window: tuple[slice, slice],
     inside: npt.NDArray[np.bool_],
 ) -> Region | None:
     """One connected set of cells as a region; `None` if it lies in padding beyond the image."""
     rows, columns = scan.shape
-    cells_y, cells_x = np.nonzero(inside)
-    x0, y0 = cells_x.min() + window[1].start, cells_y.min() + window[0].start
-    x1, y1 = cells_x.max() + window[1].start + 1, cells_y.max() + window[0].start + 1
+    x0, y0, x1, y1 = cells
     box = (
         int(x0 * scores.stride),
         int(y0 * scores.stride),
@@ -155,7 +157,9 @@ def _region(
     smooth = cv2.blur(np.ascontiguousarray(part[best]), (2, 2), borderType=cv2.BORDER_REPLICATE)
     probability = min(float(smooth[inside].max()), float(part[best][inside].max()))
     mass = region_mass(scores, scan, window, inside)
-    return Region(box, families[best], probability, mass, _area(float(inside.sum()) * scores.stride**2, scan))
+    return Region(
+        box, families[best], probability, mass, _area(float(np.count_nonzero(inside)) * scores.stride**2, scan)
+    )
 
 
 def region_mass(

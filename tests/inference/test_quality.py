@@ -70,6 +70,18 @@ def test_dead_lines_are_no_goods(picture: Picture) -> None:
     assert quality.unpenetrated_fraction == 0
 
 
+@pytest.mark.parametrize("axis", [0, 1], ids=["row", "column"])
+def test_a_line_is_dead_from_the_ninety_ninth_of_a_hundred_pixels(picture: Picture, axis: int) -> None:
+    """Every third pixel is looked at: of 300 pixels 100, of which two that read something are enough to live."""
+    scan = picture(shape=(300, 300))
+    values = scan.transmission.copy()
+    lines = np.moveaxis(values, axis + 1, 1)
+    lines[:, 40], lines[:, 50], lines[:, 60] = 0, 0, 0
+    lines[:, 40, [3, 6]] = 0.5
+    lines[:, 50, [150]] = 0.5
+    assert assess(changed(scan, values)).dead_lines == 2
+
+
 def test_swapped_channels(picture: Picture) -> None:
     scan = picture(shape=(240, 320), boxes=((40, 40, 280, 200, 1.5),))
     assert assess(changed(scan, scan.transmission[::-1])).channels_swapped
