@@ -11,15 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import erf
 from scipy.stats import norm
 
+from leadline.datasets.fitted import fitted_scanner
 from leadline.datasets.materials import catalogue
 from leadline.datasets.physics.spectra import LINAC_MV, TUBE_KV
-from leadline.datasets.scan import Kind, LeadlineError
+from leadline.datasets.scan import FileError, Kind, LeadlineError
 from leadline.datasets.simulator.scanner import Machine
 from leadline.datasets.simulator.truth import channel_signal, pixel_detectability
 
@@ -58,7 +60,7 @@ def nominal(
         LeadlineError: no such scanner.
     """
     match = _ENERGIES.fullmatch(energies)
-    advice = "write such as '6/4 MV', '160 kV' (dual-layer detector) or '160/80 kV'"
+    advice = "write such as '6/4 MV', '160 kV' (dual-layer detector) or '160/80 kV', or give a scanner profile"
     if match is None:
         raise LeadlineError(f"scanner {energies!r}: is none; {advice}")
     high, low, unit = float(match[1]), float(match[2] or match[1]), "MV" if match[3].lower() == "mv" else "kV"
@@ -82,6 +84,41 @@ def nominal(
         )  # fmt: skip
     if quanta is not None:
         machine = replace(machine, quanta=quanta)
+    return name, replace(machine, pixel_mm=pixel_mm) if pixel_mm is not None else machine
+
+
+def scanner_of(
+    words: str, quanta: tuple[float, float] | None = None, pixel_mm: float | None = None
+) -> tuple[str, Machine]:
+    """A scanner by its energies (`nominal`), or a real one by the profile that `leadline calibrate` has written.
+
+    A fitted machine has the measured energy response, scatter, noise, blur and pixel size. Its vendor's smoothing takes
+    noise and signal alike, so that the ideal observer loses nothing by it.
+
+    Args:
+        words: energies, or the path of a profile.
+        quanta, pixel_mm: see `nominal`; in place of the fitted ones.
+
+    Raises:
+        LeadlineError: no such scanner; or its pixel size was not measured and is not given.
+    """
+    path = Path(words)
+    if path.suffix.lower() != ".json" and not path.is_file():
+        return nominal(words, quanta, pixel_mm)
+    found = fitted_scanner(path)
+    if not found.pixel_known and pixel_mm is None:
+        raise FileError(
+            path,
+            "does not know the pixel size, for no wedge told it",
+            "give it with --pixel, mm in the plane of the cargo",
+        )
+    machine = found.machine
+    if quanta is not None:
+        machine = replace(machine, quanta=quanta)
+    high, low = machine.energies
+    unit = "MV" if machine.kind == "container" else "kV"
+    fitted = f"{high:.3g}/{low:.3g} {unit}" if low != high else f"{high:.3g} {unit}"
+    name = f"{found.name} (fitted: {fitted})"
     return name, replace(machine, pixel_mm=pixel_mm) if pixel_mm is not None else machine
 
 

@@ -24,6 +24,7 @@ from leadline.training.ideal import (
     materials_of_other_families,
     nominal,
     required,
+    scanner_of,
 )
 from leadline.training.likeness import Likeness, likeness
 
@@ -48,7 +49,7 @@ class Question:
     Attributes:
         material: that is looked for.
         cover: material that covers it.
-        scanner: energies, see `ideal.nominal`.
+        scanner: energies, or the path of a profile, see `ideal.scanner_of`.
         false_alarms: rate.
         found: share that is to be found.
         places: places among which it may lie, which share the false alarms; 1 = the place is known.
@@ -134,9 +135,9 @@ def limits(question: Question) -> Limits:
     """What physics allows.
 
     Raises:
-        LeadlineError: an unknown material or scanner.
+        LeadlineError: an unknown material or scanner, or a profile that cannot be used.
     """
-    name, machine = nominal(question.scanner, question.quanta, question.pixel_mm)
+    name, machine = scanner_of(question.scanner, question.quanta, question.pixel_mm)
     threat = Threat(question.material, density_of(question.material, "material"), question.depth_cm)
     density = density_of(question.cover, "--cover")
     mass = question.mass_kg or (1.0 if machine.kind == "container" else 0.01)
@@ -161,7 +162,7 @@ def limits(question: Question) -> Limits:
     pairs = {}
     if question.cover != question.material:
         for pair in dict.fromkeys((name, *PAIRS[machine.kind])):
-            _, other = nominal(pair, question.quanta, question.pixel_mm)
+            other = machine if pair == name else nominal(pair, question.quanta, question.pixel_mm)[1]
             pairs[pair] = likeness(question.material, question.cover, other, patch, question.need)
     others = (
         likeness(question.material, other, machine, patch, question.need)
@@ -226,7 +227,7 @@ def as_record(found: Limits) -> dict[str, Any]:
     return {
         "question": asdict(found.question) | {"need": found.question.need, "mass_kg": found.mass_kg},
         "scanner": {"name": found.name, "kind": found.machine.kind, "quanta": found.machine.quanta,
-                    "pixel_mm": found.machine.pixel_mm},
+                    "pixel_mm": found.machine.pixel_mm, "energies": found.machine.energies},
         "densities": {found.question.material: found.threat.density, found.question.cover: found.cover_density},
         "steps": [asdict(s) for s in found.steps],
         "patch_cm2": PATCH_CM2[found.machine.kind],

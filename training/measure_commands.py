@@ -240,7 +240,12 @@ def compare(
 @click.command(epilog='Example: leadline limits antimony --cover lead --scanner "6/4 MV"')
 @click.argument("material")
 @click.option("--cover", required=True, help="Material that covers it, such as lead or tile_adhesive.")
-@click.option("--scanner", default="6/4 MV", show_default=True, help='Energies: "6/4 MV", "160 kV", "160/80 kV".')
+@click.option(
+    "--scanner",
+    default="6/4 MV",
+    show_default=True,
+    help='Energies ("6/4 MV", "160 kV", "160/80 kV"), or a profile of `leadline calibrate`.',
+)
 @click.option(
     "--false-alarm-rate",
     "rate",

@@ -9,7 +9,7 @@ at screening, the transmission of any material, is known far better than its cau
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -187,21 +187,6 @@ def build(base: Machine, values: dict[str, float]) -> Machine:
     hard: Filters = (("Al", values["aluminium_mm"]), ("Cu", values["copper_mm"] + values["harder_mm"]))
     low = max(high * values["low_share"], TUBE_KV[0])
     return replace(base, energies=(high, low), filters=(hard, soft), **common)
-
-
-def from_dict(raw: dict[str, Any]) -> Machine:
-    """A machine from JSON types, as a profile holds them.
-
-    Raises:
-        ValueError, TypeError, KeyError: an entry is missing or of another form.
-    """
-    names = {f.name for f in fields(Machine)}
-    values = {key: value for key, value in raw.items() if key in names}
-    values["filters"] = tuple(tuple((str(e), float(mm)) for e, mm in channel) for channel in raw["filters"])
-    for key, value in values.items():
-        if isinstance(value, list):
-            values[key] = tuple(value)
-    return Machine(**values)
 
 
 def nominal_energy(label: str | None) -> float | None:

@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +7,23 @@ import pytest
 from click.testing import CliRunner
 
 from leadline.datasets.scan import LeadlineError
+from leadline.datasets.simulator.scanner import Machine
 from leadline.datasets.simulator.truth import detectability
+from leadline.inference.calibration.profile import Profile, write_profile
 from leadline.inference.cli import main
 from leadline.models import contract
 from leadline.training.efficiency import levels, observed, scene
 from leadline.training.ideal import Threat, detectabilities, least_mass, nominal, required, seen_pixels
 from leadline.training.likeness import likeness
 from leadline.training.limits import Question, limits
+
+
+def profile(path: Path, machine: Machine, *, pixel_known: bool = True) -> Path:
+    """A profile as `leadline calibrate` writes it, of this machine."""
+    model = {"name": "m", "version": "1", "sha256": "ab" * 32}
+    details = {"machine": asdict(machine), "pixel_known": pixel_known}
+    write_profile(path, Profile("gate 4", machine.kind, machine.pixel_mm, model, {"0.01": 0.9}, details=details))
+    return path
 
 
 def test_antimony_and_lead_are_the_same_near_two_at_6_4_mv() -> None:
@@ -60,6 +70,30 @@ def test_pixels_that_a_block_covers() -> None:
     assert seen_pixels(np.array([50.0]), 0.0)[0] == pytest.approx(50 - 2 * sharp / np.sqrt(np.pi), rel=1e-6)
     assert seen_pixels(np.array([0.01]), 0.0)[0] == pytest.approx(0.01**2, rel=0.03)  # a share of one pixel
     assert seen_pixels(np.array([3.0]), 1.0)[0] < seen_pixels(np.array([3.0]), 0.2)[0]
+
+
+def test_a_fitted_scanner_in_place_of_a_nominal_one(tmp_path: Path) -> None:
+    _, machine = nominal("6/4 MV")
+    options = {"thickness_mm": (0.0, 20.0)}
+    plain = limits(Question("antimony", "steel", **options))  # type: ignore[arg-type]
+    same = limits(Question("antimony", "steel", str(profile(tmp_path / "p.json", machine)), **options))  # type: ignore[arg-type]
+    assert same.name == "gate 4 (fitted: 6/4 MV)" and same.steps == plain.steps
+    assert same.pairs[same.name].crossings == plain.pairs["6/4 MV"].crossings
+    # a quarter of the quanta: twice the noise, where electronics and converter add little
+    noisy = replace(machine, quanta=(1500.0, 750.0), smoothing_px=0.5)
+    found = limits(Question("antimony", "steel", str(profile(tmp_path / "n.json", noisy)), **options))  # type: ignore[arg-type]
+    for step, better in zip(found.steps, plain.steps, strict=True):
+        assert step.d_known == pytest.approx(better.d_known / 2, rel=0.02)
+        assert step.least_known is not None and better.least_known is not None
+        assert step.least_known > 1.3 * better.least_known
+    # a harder beam sees less
+    hard = replace(machine, filters=((("Fe", 80.0), ("Pb", 20.0)),) * 2)
+    response = limits(Question("antimony", "steel", str(profile(tmp_path / "h.json", hard)), **options))  # type: ignore[arg-type]
+    assert response.steps[1].attenuation < plain.steps[1].attenuation
+    unsized = profile(tmp_path / "u.json", machine, pixel_known=False)
+    with pytest.raises(LeadlineError, match="does not know the pixel size"):
+        limits(Question("antimony", "steel", str(unsized), **options))  # type: ignore[arg-type]
+    assert limits(Question("antimony", "steel", str(unsized), pixel_mm=4.2, **options)).steps == plain.steps  # type: ignore[arg-type]
 
 
 def test_needed_d_and_least_mass_by_hand() -> None:
@@ -112,6 +146,10 @@ def test_the_command(tmp_path: Path) -> None:
         (["antimony", "--cover", "cheese"], "--cover 'cheese': is not in the catalogue"),
         (["antimony", "--cover", "lead", "--scanner", "5 GeV"], "scanner '5 GeV': is none"),
         (["antimony", "--cover", "lead", "--scanner", "4/6 MV"], "needs energies of 3 to 10 MV"),
+        (
+            ["antimony", "--cover", "lead", "--scanner", "gate4.json"],
+            "gate4.json: No such file or directory; give the path",
+        ),
         (["antimony", "--cover", "lead", "--thickness", "5,nothing"], "such as 0,5,10"),
     ],
 )

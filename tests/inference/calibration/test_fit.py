@@ -13,7 +13,7 @@ from leadline.datasets.scan import Kind, LeadlineError, Scan, Scanner
 from leadline.datasets.simulator.scanner import Machine
 from leadline.datasets.simulator.wedges import USUAL, WedgeScan, density_of, wedge_scan
 from leadline.inference.calibration.fit import Fitted, common_scanner, fit_benign, fit_wedges
-from leadline.inference.calibration.response import Reading, from_dict, predict
+from leadline.inference.calibration.response import Reading, predict
 from leadline.inference.calibration.table import Wedge
 from leadline.inference.calibration.wedge import measure_wedge
 
@@ -221,11 +221,3 @@ def test_benign_scans_give_the_noise_and_say_that_the_response_is_not_theirs() -
     dark = replace(scans[0], transmission=0.5 * scans[0].transmission)
     with pytest.raises(LeadlineError, match="patches of open beam"):
         fit_benign([dark])
-
-
-def test_a_machine_survives_json() -> None:
-    import json
-    from dataclasses import asdict
-
-    for machine in MACHINES.values():
-        assert from_dict(json.loads(json.dumps(asdict(machine)))) == machine
