@@ -5,15 +5,15 @@
 Prints the tables of docs/projection.md and draws its figure. Simulated scans only.
 
 A threat is projected into the honest scan of a simulated scene; the same threat is laid into the scene itself, whose
-expected transmission, with the same gains, is what the projection should show. The difference is divided by the
-standard deviation that the honest scan's own noise has among the same pixels (so that a vendor's smoothing counts),
-scaled to the darker pixels. A perfect projection has mean 0 and spread 1.
+expected transmission, with the same gains, is what the projection should show. Differences from it are told in units of
+what full simulations of the same scene with other noise differ from it among the same pixels (so that a vendor's
+smoothing, few quanta and rounding count). A perfect projection has mean 0 and spread 1.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -30,6 +30,8 @@ from leadline.datasets.simulator.simulate import build_scene
 from leadline.datasets.simulator.threats import draw_threat, find_place, fully_simulated
 
 Image = npt.NDArray[np.float32]
+DRAWS = 3
+"""Full simulations of each scene with which the projection's noise is compared."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,24 @@ class Comparison:
     pixels: int
 
 
-def clean(machine: Machine, areal: Image, materials: tuple[str, ...], seed: int) -> tuple[Image, Image]:
-    """What a scan would read without noise, with the gains of that seed; and the noise variance."""
-    mean, variance = machine.mean(areal, materials)
-    return machine.measure(mean, np.full_like(variance, 1e-20), np.random.default_rng(seed)), variance
+def clean(machine: Machine, mean: Image, seed: int | list[int]) -> Image:
+    """What a scan would read without noise and rounding, with the gains of that seed."""
+    exact = replace(machine, bits=24)
+    return exact.measure(mean, np.full_like(mean, 1e-20), np.random.default_rng(seed))
+
+
+def noise(machine: Machine, mean: Image, variance: Image, index: int) -> Image:
+    """Noise of full simulations (DRAWS, 2, rows, columns): few quanta, smoothing, rounding and clipping included."""
+    draws = ([index, 77, k] for k in range(DRAWS))
+    return np.stack(
+        [machine.measure(mean, variance, np.random.default_rng(s)) - clean(machine, mean, s) for s in draws]
+    )
+
+
+def spread(z: Image) -> float:
+    """Standard deviation of the middle 95 %, as share of a normal distribution's."""
+    low, high = np.quantile(z, (0.025, 0.975))
+    return float(z[(z >= low) & (z <= high)].std()) / 0.871
 
 
 def compare(kind: Kind, seed: int, index: int, known: bool) -> Comparison | None:
@@ -71,22 +87,22 @@ def compare(kind: Kind, seed: int, index: int, known: bool) -> Comparison | None
     part = part.within(background.goods[y0:y1, x0:x1])
     projection = project(background, part, (y0, x0), rng)
     names, areal = fully_simulated(scene, part, (y0, x0))
-    expected, variance = clean(machine, areal, names, index)
-    honest_clean, honest_variance = clean(machine, scene.areal, scene.materials, index)
+    mean, variance = machine.mean(areal, names)
+    expected, own = clean(machine, mean, index), noise(machine, mean, variance, index)
+    honest_clean = clean(machine, machine.mean(scene.areal, scene.materials)[0], index)
     shown = np.zeros(honest.shape, bool)
     shown[y0:y1, x0:x1] = part.areal.any(axis=0)
     means, spreads = [], []
     for channel in range(2):
         ok = shown & (honest.transmission[channel] > 0) & (expected[channel] < 0.99)
-        level = machine.level[channel]
-        own = (honest.transmission - honest_clean)[channel] / np.sqrt(honest_variance[channel]) / level
-        lit = ok & (honest_clean[channel] > 0.02)
-        unit = 1.4826 * float(np.median(np.abs(own[lit]))) if lit.sum() > 200 else 1.0
-        z = ((projection.scan.transmission - expected)[channel] / np.sqrt(variance[channel]) / level / unit)[ok]
-        means.append(float(z.mean()))
-        spreads.append(1.4826 * float(np.median(np.abs(z - np.median(z)))))
+        sigma = np.sqrt(variance[channel]) * machine.level[channel]
+        z = ((projection.scan.transmission - expected)[channel] / sigma)[ok]
+        full_z = (own[:, channel] / sigma)[:, ok & (own[:, channel] > -0.5 * expected[channel]).all(axis=0)]
+        unit = spread(full_z)
+        means.append(float(z.mean() - full_z.mean()) / unit)
+        spreads.append(spread(z) / unit)
     light = float(np.median(honest_clean[0][shown])), float(np.median(expected[0][shown]))
-    full = machine.measure(*machine.mean(areal, names), np.random.default_rng(index))
+    full = machine.measure(mean, variance, np.random.default_rng(index))
     return Comparison(
         scenario.name, machine, honest, projection, full, (means[0], means[1]), (spreads[0], spreads[1]), light,
         int(shown.sum()),

@@ -6,7 +6,7 @@ transmission by the factor
     k = sum_E w(E) exp(-tau - delta) / sum_E w(E) exp(-tau),
 
 which depends on the goods: they have hardened the beam already. tau is estimated from the scan
-(`background`), delta is known. The measured values are multiplied by k, blurred as the scan is, so
+(`goods_depth`), delta is known. The measured values are multiplied by k, blurred as the scan is, so
 their own noise, stripes and dead pixels stay; what is missing of the noise of the darker pixels is
 added. With M the second moment of the deposited energy and n the quanta of the open beam, the pixel had
 the variance M0 / n and should have M1 / n, of which k^2 M0 / n is there. Where few quanta arrive, they are
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -26,7 +25,9 @@ from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Scan
 from leadline.datasets.simulator.background import Background
 from leadline.datasets.simulator.geometry import Window
-from leadline.datasets.simulator.scanner import SCATTER_NOISE, blur_kernel
+from leadline.datasets.simulator.goods_depth import depth_of, smoothed, through
+from leadline.datasets.simulator.open_beam import levelled, step_of
+from leadline.datasets.simulator.scanner import SCATTER_NOISE
 from leadline.datasets.simulator.simulate import Truth, find_boxes
 from leadline.datasets.simulator.truth import family_maps
 
@@ -111,15 +112,23 @@ def project(
     if not threat.footprint.any():
         raise ValueError(f"nothing of the threat lies in the scan at row {at[0]}, column {at[1]}")
     threat, window = _with_margin(threat, window, scan.shape)
+    step = step_of(background)
+    background, gains = levelled(background)
     factor, moments = _factors(background, threat, window)
     transmission = scan.transmission.copy()
     y0, y1, x0, x1 = window
     for channel in range(2):
-        out = transmission[channel]
-        out[y0:y1, x0:x1] = _multiply(background, channel, window, factor, moments, rng)
+        out, gain = transmission[channel], gains[channel]
+        here = out[y0:y1, x0:x1]
+        result = _multiply(background, channel, window, factor, moments, step, rng) * gain[y0:y1, x0:x1]
+        if step:
+            result = np.rint(result / step) * np.float32(step)
+        result = np.clip(result, 0, max(float(scan.transmission.max()), 1.0))
+        untouched = (here <= 0) | (np.abs(factor[channel] - 1) < 1e-6)  # dead pixels stay dead
+        out[y0:y1, x0:x1] = np.where(untouched, here, result)
         darker = background.darker_around(channel, window, factor[channel])
         if darker is not None:  # less light, less scatter, beyond the threat too
-            out += np.where(out > 0, background.level[channel] * darker, np.float32(0))
+            out += np.where(out > 0, gain * background.level[channel] * darker, np.float32(0))
             np.maximum(out, 0, out=out)
     projected = replace(scan, transmission=transmission, sha256="")
     d_known = _detectability(background, window, factor, moments)
@@ -157,7 +166,7 @@ def _factors(background: Background, threat: Threat, window: Window) -> tuple[Fl
         float32 (2, h, w), and float32 (2, 2, h, w): first index without, with; second the channel.
     """
     response = background.machine.response
-    depth = background.depth(window).astype(np.float32)
+    depth = depth_of(background, window)
     shape = depth.shape[1:]
     change = np.tensordot(response.attenuation(threat.materials).T, threat.areal, axes=1)
     behind = np.maximum(depth * (1 - threat.displaced) + change, 0)
@@ -166,24 +175,9 @@ def _factors(background: Background, threat: Threat, window: Window) -> tuple[Fl
     # the goods' own image is blurred and displaced already: only the factor is
     ratio = np.empty_like(light[0])
     for k in range(4):
-        shift = background.shift_px if k % 2 else (0.0, 0.0)
-        across, down = (blur_kernel(background.blur_px[k % 2], s) for s in (shift[1], shift[0]))
-        soft = [_smoothed(_filtered(light[i][k], across, down), background) for i in range(2)]
+        soft = [through(background, k % 2, light[i][k]) for i in range(2)]
         ratio[k] = soft[1] / np.maximum(soft[0], 1e-9)
     return ratio[:2].reshape(2, *shape), np.stack([light[0][2:], light[0][2:] * ratio[2:]])
-
-
-def _filtered(image: Float32Array, across: Float32Array, down: Float32Array) -> Float32Array:
-    out = cv2.sepFilter2D(np.ascontiguousarray(image), -1, across, down, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(out, np.float32)
-
-
-def _smoothed(image: Float32Array, background: Background) -> Float32Array:
-    """What the vendor's smoothing makes of an image."""
-    if not background.smoothing_px:
-        return image
-    soft = blur_kernel(background.smoothing_px, 0.0)
-    return _filtered(image, soft, soft)
 
 
 def _multiply(
@@ -192,9 +186,10 @@ def _multiply(
     window: Window,
     factors: Float32Array,
     moments: Float32Array,
+    step: float,
     rng: np.random.Generator,
 ) -> Float32Array:
-    """The window of a channel with the threat: multiplied, and the missing noise added."""
+    """The window of a channel with the threat: multiplied, and the missing noise added, but for that of a converter."""
     y0, y1, x0, x1 = window
     here = (slice(y0, y1), slice(x0, x1))
     measured = background.scan.transmission[channel][here]
@@ -204,9 +199,10 @@ def _multiply(
     light = measured / level - around
     share = 1 - around
     # scattered light and electronics keep their noise, though the light through the goods gets less
-    still = (SCATTER_NOISE * around / quanta + background.floor_variance(channel)) * np.maximum(1 - factor**2, 0)
+    floor = max(background.floor_variance(channel) - step**2 / 12, 0.0)  # rounding brings its own
+    still = (SCATTER_NOISE * around / quanta + floor) * np.maximum(1 - factor**2, 0)
     missing = np.maximum(behind - factor**2 * without, 0) * share / quanta + still
-    noise = _smoothed(rng.standard_normal(light.shape, dtype=np.float32) * np.sqrt(missing), background)
+    noise = smoothed(rng.standard_normal(light.shape, dtype=np.float32) * np.sqrt(missing), background)
     expected = background.light(channel, window) * share
     unit = np.maximum(without * share / quanta, 1e-12) / np.maximum(expected, 1e-7)  # signal of one quantum
     few = (expected < _FEW_QUANTA * unit) & (factor < 1) & (not background.smoothing_px)
@@ -218,10 +214,7 @@ def _multiply(
         thinned = rng.binomial(np.minimum(whole, 1000), np.nan_to_num(chance)) * later
         rest = np.sqrt(still[few]) * rng.standard_normal(kept.shape, dtype=np.float32)
         noise[few] = thinned - (factor * light)[few] + rest
-    result = level * (factor * light + noise + around)
-    result = np.clip(result, 0, max(float(background.scan.transmission.max()), 1.0))
-    untouched = (measured <= 0) | (np.abs(factor - 1) < 1e-6)  # dead pixels stay dead
-    return np.where(untouched, measured, result).astype(np.float32)
+    return np.asarray(level * (factor * light + noise + around), np.float32)
 
 
 def _detectability(background: Background, window: Window, factors: Float32Array, moments: Float32Array) -> float:
