@@ -243,8 +243,10 @@ def _serve(pipe: Connection, job: Job) -> None:
     """A worker process: ends when its pipe does, that is with the process that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    from leadline.inference.memory import keep_freed
     from leadline.inference.rescore.worker import Worker
 
+    keep_freed()
     inbox: SimpleQueue[list[Item]] = SimpleQueue()
 
     def listen() -> None:

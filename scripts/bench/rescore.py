@@ -1,18 +1,21 @@
-"""How near re-scoring an archive comes to its limit, what memory it takes, and what a second worker brings.
+"""How near re-scoring an archive comes to its limit, by the form in which its scans are stored, and what it takes.
 
-    python scripts/bench/rescore.py [--kind container] [--scans 2000] [--rounds 6] [--model FILE] [--provider NAME]
+    python scripts/bench/rescore.py [--kind KIND] [--rounds 3] [--seconds 1.5] [--model FILE] [--provider NAME]
     python scripts/bench/rescore.py --memory 100000
 
-Measured in turns, so that a machine that is busy with other things troubles all alike: bare decoding (`read_scan`
-alone, a process a core), bare ONNX Runtime inference (`InferenceSession.run` alone, a thread a core, pixels in
-memory), and what `leadline rescore` does from file to ledger, with one worker and with as many as its own measurement
-at the start chooses. The limit is the slower of the first two. Where decoding and inference share the same cores, no
-program can reach it: the rate at which both together would keep all cores busy is printed beside it. Ratios hold
-between machines, rates are this machine's.
+Without `--kind` both are measured, in about three minutes on an idle machine. In turns, so that a machine that is busy
+with other things troubles all alike: bare ONNX Runtime inference (`InferenceSession.run` alone, pixels in memory; a
+thread a core on one scan each, and all cores on one scan: the faster one counts), bare decoding (`read_scan` alone, a
+process a core), and what `leadline rescore` does from file to ledger, with one worker and with as many as its own
+measurement at the start chooses.
 
-The archive is a manifest that names six simulated scans again and again, each time with another description of the
+The limit is the slower of bare decoding and bare inference. Its share is told twice: by rates, which hold only on an
+idle machine, and by processor time, which bears some company. Where decoding and inference share the same cores, no
+program can reach the limit, for it must do both: the share of the rate at which both together would keep all cores busy
+is printed beside it. Shares hold between machines, times are this machine's.
+
+Each archive is a manifest that names six simulated scans again and again, each time with another description of the
 goods: every line is decoded, scored and recorded as a row of its own, and the files come from the page cache.
-Rates are those between the first result and the last line; the start of the processes is told beside them.
 
 `--memory N` instead runs once over N small scans of 64 x 64 pixels, each a file with a content of its own, and prints
 the memory of all processes on the way.
@@ -28,69 +31,27 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from itertools import islice, product
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from archives import SIZES, SMALL, make_archives, make_small_files
 
 from leadline.datasets.declarations import expected_families
-from leadline.datasets.formats import read_scan, write_scan
-from leadline.datasets.scan import Kind, LeadlineError, Scan
+from leadline.datasets.formats import read_scan
+from leadline.datasets.scan import KINDS, Kind, LeadlineError
 from leadline.inference.cpu import available_cores
 from leadline.inference.engine import CPU, OUTPUTS, Engine, resolve_provider
 from leadline.inference.ledger import Ledger
+from leadline.inference.memory import keep_freed
 from leadline.inference.rescore import sources, tune
 from leadline.inference.rescore.item import Item, Job, job_identity
 from leadline.inference.rescore.pipeline import Ceiling, Run
 from leadline.inference.rescore.pool import Pool
 from leadline.inference.screening import Settings
 from leadline.models import contract
-
-SIZES: dict[Kind, tuple[int, int]] = {"parcel": (400, 500), "container": (700, 1400)}
-SMALL = (64, 64)
-DISTINCT = 6
-"""Different scans; more would take long to simulate."""
-
-
-def specimens(kind: Kind, size: tuple[int, int]) -> Iterator[Scan]:
-    """Simulated scans, repeated or cut to a size; of those that are cut, the part with most goods stays."""
-    from leadline.datasets.simulator.simulate import simulate
-
-    rows, columns = size
-    for n in range(DISTINCT):
-        scan = simulate(kind, 1, n).scan
-        spare = [(0, 0), (0, max(0, rows - scan.shape[0])), (0, max(0, columns - scan.shape[1]))]
-        pixels = np.pad(scan.transmission, spare, mode="wrap")
-        downs, rights = range(0, pixels.shape[1] - rows + 1, 16), range(0, pixels.shape[2] - columns + 1, 16)
-        y, x = min(product(downs, rights), key=lambda p: pixels[0, p[0] : p[0] + rows, p[1] : p[1] + columns].mean())
-        yield replace(scan, transmission=np.ascontiguousarray(pixels[:, y : y + rows, x : x + columns]))
-
-
-def make_archive(kind: Kind, count: int, folder: Path) -> list[Path]:
-    """Write the scans, and a manifest that names each many times; returns the files."""
-    paths = []
-    for n, scan in enumerate(specimens(kind, SIZES[kind])):
-        paths.append(folder / f"scan{n}.tif")
-        write_scan(scan, paths[-1])
-    lines = [f"{paths[n % DISTINCT].name},,consignment {n}" for n in range(count)]
-    (folder / "archive.csv").write_text("\n".join(["path,hs_code,description", *lines]) + "\n")
-    return paths
-
-
-def make_small_files(kind: Kind, count: int, folder: Path) -> Path:
-    """A tree of small files; eight bytes of its own behind the picture make each another scan."""
-    contents = []
-    for scan in specimens(kind, SMALL):
-        write_scan(scan, folder / "small.tif")
-        contents.append((folder / "small.tif").read_bytes())
-    for n in range(count):
-        part = folder / "small" / f"{n // 1000:04}"
-        part.mkdir(parents=True, exist_ok=True)
-        (part / f"{n:07}.tif").write_bytes(contents[n % DISTINCT] + n.to_bytes(8, "big"))
-    return folder / "small"
 
 
 def decode(paths: list[Path]) -> float:
@@ -104,29 +65,39 @@ def decode(paths: list[Path]) -> float:
 class BareDecoding:
     """The readers on all cores, each in a process of its own."""
 
-    def __init__(self, paths: list[Path], cores: int) -> None:
-        self.paths, self.cores = paths, cores
-        self.pool = get_context("spawn").Pool(cores)
-        self.pool.map(decode, [paths] * cores)  # warm
+    def __init__(self, cores: int) -> None:
+        self.cores = cores
+        self.pool = get_context("spawn").Pool(cores, keep_freed)
 
-    def __call__(self, seconds: float) -> tuple[float, float]:
+    def __call__(self, paths: list[Path], seconds: float) -> tuple[float, float]:
         """Scans a second, and seconds of processor time a scan."""
         done, spent, start = 0, 0.0, time.perf_counter()
         while time.perf_counter() - start < seconds:
-            spent += sum(self.pool.map(decode, [self.paths * 4] * self.cores, chunksize=1))
-            done += 4 * self.cores * len(self.paths)
+            spent += sum(self.pool.map(decode, [paths * 2] * self.cores, chunksize=1))
+            done += 2 * self.cores * len(paths)
         return done / (time.perf_counter() - start), spent / done
+
+    def close(self) -> None:
+        self.pool.terminate()
+        self.pool.join()
 
 
 class BareInference:
-    """ONNX Runtime alone: on the CPU one thread a core, on an accelerator one session and two callers."""
+    """ONNX Runtime alone.
 
-    def __init__(self, paths: list[Path], job: Job, cores: int) -> None:
-        scans = [read_scan(path) for path in paths]
-        self.session = Engine(job.model, job.provider, 1).model_for(scans[0].scanner.kind).session
+    Args:
+        paths: scans, which are kept decoded.
+        job: says which model and provider.
+        threads: of one inference.
+        callers: inferences at once.
+    """
+
+    def __init__(self, paths: list[Path], job: Job, threads: int, callers: int) -> None:
+        scans = [read_scan(path, scanner=job.settings.scanner) for path in paths]
+        self.session = Engine(job.model, job.provider, threads).model_for(job.settings.scanner).session
         none = expected_families(None)[None].astype(np.float32)
         self.feeds = [{"transmission": scan.transmission[None], "declared": none} for scan in scans]
-        self.callers = cores if job.provider is None else 2
+        self.callers = callers
         self.session.run(OUTPUTS, self.feeds[0])
 
     def __call__(self, seconds: float) -> tuple[float, float]:
@@ -135,9 +106,8 @@ class BareInference:
         def work(_: int) -> int:
             done = 0
             while time.perf_counter() - start < seconds:
-                for feed in self.feeds:
-                    self.session.run(OUTPUTS, feed)
-                done += len(self.feeds)
+                self.session.run(OUTPUTS, self.feeds[done % len(self.feeds)])
+                done += 1
             return done
 
         start, before = time.perf_counter(), time.process_time()
@@ -147,36 +117,50 @@ class BareInference:
 
 
 class Rescoring:
-    """A run that is stopped and goes on: worker processes, ledger and all, as `leadline rescore` has them."""
+    """Runs that are stopped and go on: worker processes, ledger and all, as `leadline rescore` has them.
 
-    def __init__(self, source: Path, folder: Path, job: Job, plan: tune.Plan | None) -> None:
+    Args:
+        archives: by form, what `leadline rescore` would be given.
+        folder: for the ledger.
+        job: what is done.
+        plan: how the work is shared; `None` measures it on the first archive.
+    """
+
+    def __init__(self, archives: dict[str, Path], folder: Path, job: Job, plan: tune.Plan | None) -> None:
         started = time.perf_counter()
         self.ledger = Ledger.open(folder / f"{secrets.token_hex(4)}.ledger")
         self.run = Run(self.ledger, job, Ceiling(count=0))
-        self.fresh = self.run.fresh(sources.items(str(source)))
-        sample = list(islice(self.fresh, tune.SAMPLE))
-        self.plan = plan or tune.choose(job, sample, None)
+        self.fresh = {form: self.run.fresh(sources.items(str(source))) for form, source in archives.items()}
+        samples = {form: list(islice(fresh, tune.SAMPLE)) for form, fresh in self.fresh.items()}
+        self.plan = plan or tune.choose(job, next(iter(samples.values())), None)
         self.run.job = tune.apply(job, self.plan)
         self.pool = Pool(self.run.job, self.plan.workers)
-        for _ in self.run.go_on(iter(sample), self.pool):
-            pass
+        for sample in samples.values():
+            for _ in self.run.go_on(iter(sample), self.pool):
+                pass
         self.start_s = time.perf_counter() - started
 
-    def __call__(self, count: int, each: Callable[[int], None] = lambda done: None) -> tuple[float, float, float]:
-        """Scans a second over so many scans; seconds of processor time a scan in the workers, and in this process."""
+    def __call__(
+        self, form: str, seconds: float, count: int | None = None, each: Callable[[int], None] = lambda done: None
+    ) -> tuple[float, float, float]:
+        """Scans a second over some time or so many scans; seconds of processor time a scan in the workers, and here."""
         told: list[tuple[int, float]] = []
         done, workers, here = 0, processor_s(self.pool.pids()), time.process_time()
+        end = time.perf_counter() + seconds
 
         def portion() -> Iterator[Item]:
-            yield from islice(self.fresh, count)
+            for item in islice(self.fresh[form], count):
+                if count is None and time.perf_counter() > end:
+                    break
+                yield item
             told.append((done, time.perf_counter()))
 
         for done, _ in enumerate(self.run.go_on(portion(), self.pool), 1):
             if done == 1:
                 told.insert(0, (1, time.perf_counter()))
             each(done)
-        (first, start), (last, end) = told
-        rate = (last - first) / (end - start)
+        (first, begun), (last, ended) = told
+        rate = (last - first) / (ended - begun) if ended > begun else float("nan")
         return rate, (processor_s(self.pool.pids()) - workers) / done, (time.process_time() - here) / done
 
     def close(self) -> None:
@@ -201,42 +185,74 @@ def memory_mb(pid: int) -> float:
         return 0.0
 
 
-def in_turns(given: argparse.Namespace, folder: Path, job: Job, cores: int) -> None:
-    """Print rates, ratios and the scaling."""
-    paths = make_archive(given.kind, 50 + 2 * given.scans, folder)
-    decoding, inference = BareDecoding(paths, cores), BareInference(paths, job, cores)
-    one, all_ = (Rescoring(folder / "archive.csv", folder, job, plan) for plan in (tune.Plan(1), None))
-    print(f"plan: {all_.plan}; {all_.start_s:.1f} s to start and measure")
-    ratios: dict[str, list[float]] = {}
-    spent: dict[str, list[float]] = {}
-    for _ in range(given.rounds):
-        d, d_cpu = decoding(given.seconds)
-        i, i_cpu = inference(given.seconds)
-        each = given.scans // given.rounds
-        r1, _, _ = one(each // 2)
-        r, r_cpu, main_cpu = all_(each)
-        limit, both = min(d, i), 1 / (1 / d + 1 / i)
-        print(f"decoding {d:.1f}/s, inference {i:.1f}/s, both on the same cores {both:.1f}/s; "
-              f"rescoring {r:.1f}/s, with one worker {r1:.1f}/s")  # fmt: skip
-        for name, value in {"limit": r / limit, "both": r / both, "scaling": r / r1}.items():
-            ratios.setdefault(name, []).append(value)
-        for name, value in {"decoding": d_cpu, "inference": i_cpu, "workers": r_cpu, "main": main_cpu}.items():
-            spent.setdefault(name, []).append(1000 * value)
-    said = {name: f"{statistics.median(v):.2f} ({min(v):.2f} to {max(v):.2f})" for name, v in ratios.items()}
-    ms = {name: statistics.median(v) for name, v in spent.items()}
-    print(f"ratio to the limit: {said['limit']}; to decoding and inference on the same cores: {said['both']}")
-    print(f"from 1 worker to {all_.plan.workers}: x{said['scaling']}")
-    print(f"processor time a scan: decoding {ms['decoding']:.1f} ms, inference {ms['inference']:.1f} ms; rescoring "
-          f"{ms['workers']:.1f} ms in the workers and {ms['main']:.1f} ms in the main process")  # fmt: skip
-    print(f"{all_.ledger.head()[0]} rows in the ledger, load of the machine {os.getloadavg()[0]:.1f}")
-    for rescoring in (one, all_):
-        rescoring.close()
+def in_turns(kind: Kind, given: argparse.Namespace, folder: Path, job: Job, cores: int) -> None:
+    """Print times and shares of all forms of storage, and the scaling."""
+    made = make_archives(kind, int(given.rounds * given.seconds * 1000) + 100, folder)
+    manifests = {form: manifest for form, (manifest, _) in made.items()}
+    first = next(iter(made))
+    decoding = BareDecoding(cores)
+    ways = {(1, cores), (cores, 1)} if job.provider is None else {(1, 2)}
+    inferences = {way: BareInference(made[first][1], job, *way) for way in sorted(ways)}
+    all_ = Rescoring(manifests, folder, job, None)
+    one = Rescoring({first: manifests[first]}, folder, job, tune.Plan(1))
+    print(f"plan: {all_.plan}; {all_.start_s:.1f} s to start and measure", flush=True)
+    told: dict[str, list[float]] = {}
+
+    def note(name: str, value: float) -> None:
+        told.setdefault(name, []).append(value)
+
+    def median(name: str) -> float:
+        return statistics.median(told[name])
+
+    for turn in range(given.rounds + 1):
+        rates = {way: inference(given.seconds) for way, inference in inferences.items()}
+        if turn == 0:  # warms all up
+            for _, paths in made.values():
+                decoding(paths, 0.1)
+            continue
+        for (threads, callers), (rate, cpu) in rates.items():
+            note(f"bare {callers} x {threads} threads", rate)
+            note(f"bare {callers} x {threads} threads, processor", cpu)
+        i, i_cpu = max(r for r, _ in rates.values()), min(c for _, c in rates.values())
+        note("inference", i_cpu)
+        for form, (_, paths) in made.items():
+            d, d_cpu = decoding(paths, given.seconds / 2)
+            r, r_cpu, main_cpu = all_(form, given.seconds)
+            spent = r_cpu + main_cpu
+            for name, value in {
+                "decoding": d_cpu, "workers": r_cpu, "main": main_cpu,
+                "rest": r_cpu - d_cpu - i_cpu,
+                "by rate": r / min(d, i), "by processor": max(d_cpu, i_cpu) / spent,
+                "both": (d_cpu + i_cpu) / spent, "both, rate": r * (1 / d + 1 / i), "rate": r,
+            }.items():  # fmt: skip
+                note(f"{form} {name}", value)
+        r1, _, _ = one(first, given.seconds)
+        note("scaling", told[f"{first} rate"][-1] / r1)
+    best = ", ".join(f"{name[5:]} {median(name):.1f}/s" for name in told if name.startswith("bare") and name[-1] == "s")
+    print(f"bare inference: {best}; {1000 * median('inference'):.1f} ms of a processor")
+    print(f"{'milliseconds of a processor':28}{'MB':>6}{'decode':>8}{'workers':>9}{'rest':>6}{'main':>6}  "
+          "share of the limit by processor time (by rate); of decoding and inference together")  # fmt: skip
+    for form, (_, paths) in made.items():
+        size = sum(f.stat().st_size for path in paths for f in _files(path)) / len(paths) / 1e6
+        ms = [1000 * median(f"{form} {name}") for name in ("decoding", "workers", "rest", "main")]
+        shares = [median(f"{form} {name}") for name in ("by processor", "by rate", "both", "both, rate")]
+        print(f"{form:28}{size:6.2f}{ms[0]:8.1f}{ms[1]:9.1f}{ms[2]:6.1f}{ms[3]:6.1f}  "
+              f"{shares[0]:.2f} ({shares[1]:.2f}); {shares[2]:.2f} ({shares[3]:.2f})")  # fmt: skip
+    rows, load = all_.ledger.head()[0], os.getloadavg()[0]
+    print(f"from 1 worker to {all_.plan.workers}: x{median('scaling'):.2f}; {rows} rows in the ledger, load {load:.1f}")
+    for part in (one, all_, decoding):
+        part.close()
 
 
-def memory_curve(given: argparse.Namespace, folder: Path, job: Job) -> None:
+def _files(path: Path) -> list[Path]:
+    """The file, or both of a pair."""
+    return [path, path.with_name(path.name.replace("_high", "_low"))] if "_high" in path.name else [path]
+
+
+def memory_curve(kind: Kind, given: argparse.Namespace, folder: Path, job: Job) -> None:
     """Print memory over a long run."""
-    source = make_small_files(given.kind, given.memory, folder)
-    rescoring = Rescoring(source, folder, job, None)
+    source = make_small_files(kind, given.memory, folder)
+    rescoring = Rescoring({"small": source}, folder, job, None)
     print(f"plan: {rescoring.plan}", flush=True)
     step = max(1, given.memory // 20)
 
@@ -246,7 +262,7 @@ def memory_curve(given: argparse.Namespace, folder: Path, job: Job) -> None:
             each = ", ".join(f"{mb:.1f}" for mb in workers)
             print(f"{done + tune.SAMPLE:8} scans: main process {main:.1f} MB, workers {each} MB", flush=True)
 
-    rate, _, _ = rescoring(given.memory, look)
+    rate, _, _ = rescoring("small", 0, given.memory, look)
     print(f"{rate:.0f} scans/s; {rescoring.ledger.head()[0]} rows, {rescoring.run.tally.failed} failures")
     rescoring.close()
 
@@ -254,33 +270,41 @@ def memory_curve(given: argparse.Namespace, folder: Path, job: Job) -> None:
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--kind", choices=list(SIZES), default="container")
-    parser.add_argument("--scans", type=int, default=2000, help="scans to re-score with all workers")
-    parser.add_argument("--rounds", type=int, default=6, help="turns")
-    parser.add_argument("--seconds", type=float, default=5, help="duration of each bare measurement of each turn")
+    parser.add_argument("--kind", choices=list(SIZES), help="only these; with --memory parcels are the default")
+    parser.add_argument("--rounds", type=int, default=3, help="turns")
+    parser.add_argument("--seconds", type=float, default=1.5, help="duration of each measurement of each turn")
     parser.add_argument("--memory", type=int, metavar="N", help="memory over N small scans, and no rates")
     parser.add_argument("--model", type=Path, help="a model file in place of the released one")
     parser.add_argument("--provider", help="ONNX Runtime provider; without it, the CPU")
     given: Any = parser.parse_args()
     cores = available_cores()
-    with tempfile.TemporaryDirectory(prefix="leadline-bench-") as name:
-        folder = Path(name)
-        model = given.model
-        if model is None:
-            try:
-                model = contract.released(given.kind)
-            except LeadlineError:
-                from leadline.models.export import export_untrained
+    kinds: list[Kind] = [given.kind] if given.kind else ["parcel"] if given.memory else list(KINDS)
+    if given.model:
+        kinds = [contract.read(given.model).scanner]
+    for kind in kinds:
+        with tempfile.TemporaryDirectory(prefix="leadline-bench-") as name:
+            folder = Path(name)
+            job = job_of(kind, given, folder)
+            size = SMALL if given.memory else SIZES[kind]
+            print(f"{kind} scans of {size[0]} x {size[1]}, {job.provider or CPU}, {cores} cores", flush=True)
+            memory_curve(kind, given, folder, job) if given.memory else in_turns(kind, given, folder, job, cores)
 
-                print(f"{given.kind}: no released model here, measured with random weights")
-                model = export_untrained(given.kind, folder / "model.onnx")
-        provider = resolve_provider(given.provider)
-        settings = Settings(scanner=given.kind)
-        identity = job_identity(settings, model, "verdict")
-        job = Job(settings, model, None if provider == CPU else provider, "verdict", identity, secrets.token_hex(8))
-        size = SMALL if given.memory else SIZES[given.kind]
-        print(f"{given.memory or given.scans} {given.kind} scans of {size[0]} x {size[1]}, {provider}, {cores} cores")
-        memory_curve(given, folder, job) if given.memory else in_turns(given, folder, job, cores)
+
+def job_of(kind: Kind, given: argparse.Namespace, folder: Path) -> Job:
+    """What `leadline rescore` would do, with the given model, the released one, or one of random weights."""
+    model = given.model
+    if model is None:
+        try:
+            model = contract.released(kind)
+        except LeadlineError:
+            from leadline.models.export import export_untrained
+
+            print(f"{kind}: no released model here, measured with random weights")
+            model = export_untrained(kind, folder / "model.onnx")
+    provider = resolve_provider(given.provider)
+    settings = Settings(scanner=kind)
+    identity = job_identity(settings, model, "verdict")
+    return Job(settings, model, None if provider == CPU else provider, "verdict", identity, secrets.token_hex(8))
 
 
 if __name__ == "__main__":
