@@ -165,7 +165,7 @@ def screen_files(
     pool = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="leadline-read")
 
     def begun(path: Path) -> Callable[[], Screened | Failed]:
-        read = partial(_read, engine, path, settings, declaration_of)
+        read = partial(_read, engine, path, settings, declaration_of, engine.threads if at_once == 1 else 1)
         if at_once == 1:
             return partial(_finish, engine, path, pool.submit(read).result, settings)
         return pool.submit(_finish, engine, path, read, settings).result
@@ -189,11 +189,21 @@ class _Read(NamedTuple):
 
 
 def _read(
-    engine: Engine, path: Path, settings: Settings, declaration_of: Callable[[Path], Declaration | None] | None
+    engine: Engine,
+    path: Path,
+    settings: Settings,
+    declaration_of: Callable[[Path], Declaration | None] | None,
+    threads: int,
 ) -> _Read:
     """Read a scan, and set its declaration."""
     started = time.perf_counter()
-    scan = read_scan(path, scanner=settings.scanner, pseudocolour=settings.pseudocolour, palette=settings.palette)
+    scan = read_scan(
+        path,
+        scanner=settings.scanner,
+        pseudocolour=settings.pseudocolour,
+        palette=settings.palette,
+        threads=threads,
+    )
     scan = engine.identified(settings.known(scan))
     if declaration_of is not None:
         scan = scan.declared(declaration_of(path))

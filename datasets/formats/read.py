@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from leadline.datasets.scan import Fidelity, Kind, Scan, ScanError, Scanner, Unc
 
 _FORMATS = "the formats that are read are TIFF, NPY, 16-bit PNG and DICOS/DICOM, see docs/formats.md"
 
+LEAST_SHARED = 500_000
+"""Smaller files are hashed and decoded one after the other: to start a thread takes as long. Bytes."""
 
 _TEXT = bytes([9, 10, 12, 13, *range(32, 127), *range(128, 256)])
 
@@ -30,6 +33,7 @@ def read_scan(
     scanner: Kind | None = None,
     pseudocolour: bool = False,
     palette: Palette | str | Path | None = None,
+    threads: int = 1,
 ) -> Scan:
     """Read a scan.
 
@@ -42,6 +46,7 @@ def read_scan(
         pseudocolour: read 8-bit pictures as a vendor's pseudo-colour, at fidelity
             `"pseudocolour"`; without it they are refused.
         palette: the palette, or its name or file, that maps their colours; without it, that of the scanner's kind.
+        threads: that read at once; more than one make a single scan faster, not many of them.
 
     Returns:
         The scan. `scanner.kind` is `None` where neither file nor caller says it; `sha256` is
@@ -57,7 +62,14 @@ def read_scan(
         return _read_pair(high, low, scanner)
     data = _bytes(path)
     colours = palette_of(palette, scanner) if pseudocolour else None
-    decoded, transmission, fidelity, uncertainty = _decode(path, data, colours)
+    if threads > 1 and len(data) >= LEAST_SHARED:
+        with ThreadPoolExecutor(1, thread_name_prefix="leadline-hash") as beside:
+            hashed = beside.submit(_hash, data)
+            decoded, transmission, fidelity, uncertainty = _decode(path, data, colours, threads)
+        digest = hashed.result()
+    else:
+        decoded, transmission, fidelity, uncertainty = _decode(path, data, colours)
+        digest = _hash(data)
     if (high is not None or low is not None) and fidelity == "single" and decoded.fidelity is None:
         missing = path.with_name(path.stem[: -5 if high else -4] + ("_low" if high else "_high") + path.suffix)
         raise ScanError(
@@ -66,7 +78,11 @@ def read_scan(
             "put the other half beside it, or rename it if it is a scan at one energy",
         )
     told = _resolve(path, decoded.scanner, scanner)
-    return Scan(transmission, told, None, fidelity, str(path), hashlib.sha256(data).hexdigest(), uncertainty)
+    return Scan(transmission, told, None, fidelity, str(path), digest, uncertainty)
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _read_pair(high: Path, low: Path, kind: Kind | None) -> Scan:
@@ -123,11 +139,11 @@ def _bytes(path: Path) -> bytes:
 
 
 def _decode(
-    path: Path, data: bytes, palette: Palette | None
+    path: Path, data: bytes, palette: Palette | None, threads: int = 1
 ) -> tuple[Decoded, npt.NDArray[np.float32], Fidelity, Uncertainty | None]:
     """Decode and check; whatever goes wrong becomes a `ScanError`."""
     try:
-        decoded = _decode_any(data)
+        decoded = _decode_any(data, threads)
         return decoded, *to_transmission(decoded, palette=palette)
     except Unreadable as error:
         raise ScanError(path, error.reason, error.remedy) from error
@@ -136,13 +152,13 @@ def _decode(
         raise ScanError(path, f"is damaged ({reason})", "copy the file again from the scanner") from error
 
 
-def _decode_any(data: bytes) -> Decoded:
+def _decode_any(data: bytes, threads: int) -> Decoded:
     # Each decoder brings its own library: only the one that is needed is imported.
     match sniff(data):
         case "tiff":
             from leadline.datasets.formats import tiff
 
-            return tiff.decode(data)
+            return tiff.decode(data, threads)
         case "npy":
             from leadline.datasets.formats import npy
 

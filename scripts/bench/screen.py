@@ -84,9 +84,9 @@ def bench(kind: Kind, model: Path, folder: Path, rounds: int) -> None:
         "declared": np.zeros((1, len(engine.model_for(kind).contract.families) + 1), np.float32),
     }
     tasks: dict[str, Callable[[], object]] = {
-        "decode": lambda: read_scan(path),
+        "decode": lambda: read_scan(path, threads=engine.threads),
         "bare": lambda: session.run(OUTPUTS, feed),
-        "whole": lambda: judge(engine, read_scan(path), settings),
+        "whole": lambda: judge(engine, read_scan(path, threads=engine.threads), settings),
     }
     took = in_turns(rounds, tasks)
     files = [path] * max(10, rounds)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 
 import numpy as np
 import pytest
 import tifffile
 
-from leadline.datasets.formats import read_scan, strips, tiff
+from leadline.datasets.formats import read, read_scan, strips, tiff
 from leadline.datasets.scan import ScanError
 
 PAGES = np.random.default_rng(3).integers(300, 65536, (2, 75, 61), dtype=np.uint16)
@@ -111,3 +112,26 @@ def test_a_strip_that_ends_early_is_refused(tmp_path, form):
     (tmp_path / "a.tif").write_bytes(short)
     with pytest.raises(ScanError, match="damaged"):
         read_scan(tmp_path / "a.tif")
+
+
+def test_a_file_read_by_several_threads(tmp_path):
+    """Large enough that hash and strips go to threads of their own: the scan is the same to the bit."""
+    pages = np.random.default_rng(5).integers(300, 65536, (2, 400, 500), dtype=np.uint16)
+    path = tmp_path / "a.tif"
+    path.write_bytes(written(pages, rowsperstrip=64, compression="zlib"))
+    assert path.stat().st_size > read.LEAST_SHARED
+    assert pages.size >= strips.LEAST_SHARED
+    one, many = read_scan(path), read_scan(path, threads=4)
+    assert one.sha256 == many.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    np.testing.assert_array_equal(one.transmission, many.transmission)
+    np.testing.assert_array_equal(many.transmission, (pages / 65535).astype(np.float32))
+
+
+def test_a_damaged_file_read_by_several_threads(tmp_path):
+    pages = np.random.default_rng(5).integers(300, 65536, (2, 400, 500), dtype=np.uint16)
+    data = bytearray(written(pages, rowsperstrip=64, compression="zlib"))
+    middle = opened(bytes(data))[0].dataoffsets[3] + 50
+    data[middle : middle + 40] = bytes(40)
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(ScanError, match="damaged"):
+        read_scan(tmp_path / "a.tif", threads=2)
