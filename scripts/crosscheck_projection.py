@@ -19,17 +19,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from measure_calibration import calibrated
 
 from leadline.datasets.scan import Kind, LeadlineError, Scan
 from leadline.datasets.simulator import appearance
 from leadline.datasets.simulator.background import measure
 from leadline.datasets.simulator.goods import scenarios
+from leadline.datasets.simulator.known_machine import measure_with
 from leadline.datasets.simulator.projection import Projection, cut, project
 from leadline.datasets.simulator.scanner import Machine, blur_kernel
 from leadline.datasets.simulator.simulate import build_scene
 from leadline.datasets.simulator.threats import draw_threat, find_place, fully_simulated
 
 Image = npt.NDArray[np.float32]
+RESPONSES = {
+    "known": "The machine is known.",
+    "calibrated": "The machine is known from its step wedges, as `leadline calibrate` fits them.",
+    "measured": "The machine is not known: everything is measured on the scan.",
+}
 DRAWS = 3
 """Full simulations of each scene with which the projection's noise is compared."""
 
@@ -69,12 +76,17 @@ def spread(z: Image) -> float:
     return float(z[(z >= low) & (z <= high)].std()) / 0.871
 
 
-def compare(kind: Kind, seed: int, index: int, known: bool) -> Comparison | None:
+def compare(kind: Kind, seed: int, index: int, response: str) -> Comparison | None:
     """Project a scenario's threat into scene number `index`; `None` where none finds room."""
     scene = build_scene(kind, seed, index)
     machine = Machine.draw(kind, np.random.default_rng([seed, index, 9]), "train", pixel_mm=scene.pixel_mm)
     honest = Scan(machine.expose(scene.areal, scene.materials, np.random.default_rng(index)), machine.scanner())
-    background = measure(honest, machine if known else None)
+    if response == "measured":
+        background = measure(honest)
+    elif response == "calibrated":
+        background = measure_with(honest, calibrated(machine).machine, "profile")
+    else:
+        background = measure(honest, machine)
     rng = np.random.default_rng([index, 5])
     rows = [s for s in scenarios().values() if kind in s.mass_kg]
     scenario = rows[index % len(rows)]
@@ -172,6 +184,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=12, help="scenes of each kind")
     parser.add_argument("--seed", type=int, default=31)
+    parser.add_argument("--response", nargs="+", choices=RESPONSES, default=list(RESPONSES))
+    parser.add_argument("--kind", nargs="+", choices=("container", "parcel"), help="both by default")
     parser.add_argument("--figure", type=Path, help="PNG to write")
     parser.add_argument("--constants", action="store_true", help="print the constants of the noise estimator instead")
     arguments = parser.parse_args()
@@ -180,13 +194,13 @@ def main() -> None:
         return
     shown: list[Comparison] = []
     kinds: tuple[Kind, ...] = ("container", "parcel")
-    for known in (True, False):
-        print(f"\nThe machine is {'known' if known else 'not known: everything is measured on the scan'}.")
-        for kind in kinds:
-            tried = [compare(kind, arguments.seed, index, known) for index in range(arguments.scenes)]
+    for response in arguments.response:
+        print(f"\n{RESPONSES[response]}", flush=True)
+        for kind in arguments.kind or kinds:
+            tried = [compare(kind, arguments.seed, index, response) for index in range(arguments.scenes)]
             results = [r for r in tried if r is not None]
             table(kind, results)
-            if known:
+            if response == "known":
                 shown += sorted(results, key=lambda r: -min(r.light[1], 0.05) * r.pixels)[:2]
     if arguments.figure:
         figure(shown, arguments.figure)

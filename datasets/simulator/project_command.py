@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 @click.option(
     "--scanner", type=click.Choice(["parcel", "container"]), help="Kind of scanner, if the file does not say it."
 )
+@click.option(
+    "--profile", metavar="FILE", type=click.Path(path_type=Path), help="The scanner's profile, of leadline calibrate."
+)
 def project(
     scan: Path,
     scenario: str | None,
@@ -39,16 +42,19 @@ def project(
     seed: int,
     box: tuple[int, int, int, int] | None,
     scanner: str | None,
+    profile: Path | None,
 ) -> None:
     """Project a simulated threat into SCAN, among its goods.
 
     Writes the scan with the threat as TIFF, and beside it a JSON file with what is in it: boxes, masses, families.
-    Noise, blur and pixel size are those of SCAN; the same seed gives the same file.
+    Noise, blur and pixel size are those of SCAN; the same seed gives the same file. With --profile the scanner's energy
+    response is known, and needs not be guessed from the names of its energies.
 
     \b
     Examples:
       leadline project scan.tif --scenario reo_as_cosmetics --out trained.tif --seed 7
       leadline project parcel.tif --material neodymium_oxide --mass 0.8 --out parcel_threat.tif
+      leadline project scan.tif --profile gate4.json --scenario reo_as_cosmetics --out trained.tif
     """
     if scenario is None and material is None:
         raise click.UsageError("give --scenario NAME, --material NAME or both")
@@ -58,27 +64,33 @@ def project(
     from leadline.datasets.formats import read_scan
     from leadline.datasets.scan import LeadlineError
     from leadline.datasets.simulator.background import measure
+    from leadline.datasets.simulator.known_machine import machine_of, measure_with
     from leadline.datasets.simulator.threats import hide_in, scenario_for
 
     _check_target(out, scan)
     honest = read_scan(scan, scanner=scanner)  # type: ignore[arg-type]
+    machine = None if profile is None else machine_of(profile)
     if box is not None and not (0 <= box[0] < box[2] <= honest.shape[1] and 0 <= box[1] < box[3] <= honest.shape[0]):
         raise LeadlineError(
             f"--box {' '.join(map(str, box))}: is no box in the scan of {honest.shape[1]} x {honest.shape[0]} pixels; "
             "give x0 y0 x1 y1 with x0 < x1 and y0 < y1"
         )
-    background = measure(honest)
+    background = measure(honest) if machine is None else measure_with(honest, machine, profile or "")
+    honest = background.scan
     chosen = scenario_for(background.machine.kind, scenario, material, mass_kg)
     projection, share = hide_in(background, chosen, np.random.default_rng(seed), box=box)
-    _write(out, projection, truth_of(honest, background, projection, share, seed))
+    response = "common" if profile is None else str(profile)
+    _write(out, projection, truth_of(honest, background, projection, share, seed, response))
     mass = sum(kg for _, _, kg in projection.truth.boxes)
     click.echo(
         f"{out}: {mass:.3g} kg of watch-list material, {share:.0%} of the threat found room; truth in {_sidecar(out)}"
     )
 
 
-def truth_of(honest: Scan, background: Background, projection: Projection, share: float, seed: int) -> dict[str, Any]:
-    """The JSON beside a projected scan: what is in it, where, and how it was made."""
+def truth_of(
+    honest: Scan, background: Background, projection: Projection, share: float, seed: int, response: str
+) -> dict[str, Any]:
+    """The JSON beside a projected scan: what is in it, where, and how it was made; `response`: whence the scanner's."""
     truth = projection.truth
     x0, y0, x1, y1 = projection.window[2], projection.window[0], projection.window[3], projection.window[1]
     return {
@@ -96,6 +108,7 @@ def truth_of(honest: Scan, background: Background, projection: Projection, share
         "found_room": round(share, 3),
         "d_known": float(f"{truth.d_known or 0:.3g}"),
         "background": {
+            "response": response,
             "energies": list(background.machine.labels),
             "quanta": [float(f"{q:.3g}") for q in background.quanta],
             "blur_px": [round(b, 2) for b in background.blur_px],

@@ -121,8 +121,6 @@ def project(
         out, gain = transmission[channel], gains[channel]
         here = out[y0:y1, x0:x1]
         result = _multiply(background, channel, window, factor, moments, step, rng) * gain[y0:y1, x0:x1]
-        if step:
-            result = np.rint(result / step) * np.float32(step)
         result = np.clip(result, 0, max(float(scan.transmission.max()), 1.0))
         untouched = (here <= 0) | (np.abs(factor[channel] - 1) < 1e-6)  # dead pixels stay dead
         out[y0:y1, x0:x1] = np.where(untouched, here, result)
@@ -130,6 +128,8 @@ def project(
         if darker is not None:  # less light, less scatter, beyond the threat too
             out += np.where(out > 0, gain * background.level[channel] * darker, np.float32(0))
             np.maximum(out, 0, out=out)
+        if step:
+            out[:] = np.rint(out / step) * step
     projected = replace(scan, transmission=transmission, sha256="")
     d_known = _detectability(background, window, factor, moments)
     pixel = scan.scanner.pixel_mm or background.machine.pixel_mm

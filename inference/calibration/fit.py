@@ -18,6 +18,9 @@ from leadline.inference.calibration.wedge import AIR_ABOVE, Measured, WedgeError
 FITS = 3.0
 """Root mean square of the residuals, in their standard errors, above which no machine explains the wedges."""
 
+_MOST = 0.06  # scatter, share of the open beam
+_DARK = 0.1  # least light around a wedge that is believed
+
 TYPICAL_ELECTRONICS = 5e-5
 """Electronic noise where the scans are too noisy to show it, share of the open beam."""
 
@@ -72,8 +75,10 @@ def fit_wedges(wedges: Sequence[Wedge], scans: Sequence[Scan], kind: Kind | None
     noise = fit_noise([p for m in measured for p in m.patches], found.machine)
     levels = np.mean([m.level for m in measured], axis=0)
     machine = noise.onto(found.machine)
+    lit = np.mean([_lit(w, s, m.level, machine) for w, s, m in zip(wedges, scans, measured, strict=True)], axis=0)
     machine = replace(
         machine,
+        scatter=(min(float(machine.scatter[0] / lit[0]), _MOST), min(float(machine.scatter[1] / lit[1]), _MOST)),
         electronics=_electronics(noise),
         blur_px=(
             _unsmoothed([m.blur[0] for m in measured], noise.smoothing_px),
@@ -212,6 +217,22 @@ def _bits(scans: Sequence[Scan]) -> int:
     if not len(steps):
         return 16
     return int(np.clip(round(np.log2(1 / max(float(np.quantile(steps, 0.05)), 1e-9))), 8, 16))
+
+
+def _lit(wedge: Wedge, scan: Scan, level: tuple[float, float], machine: Machine) -> tuple[float, float]:
+    """How light it is around a wedge, as scatter sees it, share of the open beam; dark steps tell it and count most.
+
+    Scatter was fitted as if all around were open beam; there it would be as much more as this is less than 1.
+    """
+    x0, y0, x1, y1 = wedge.box
+    plain = replace(machine, scatter=(1.0, 1.0), pedestal=(0.0, 0.0))
+    found = []
+    for channel in range(2):
+        light = scan.transmission[channel] / np.float32(level[channel])
+        around = np.broadcast_to(plain.around(light, channel), light.shape)[y0:y1, x0:x1]
+        weight = 1 / np.maximum(light[y0:y1, x0:x1], np.float32(1e-3))
+        found.append(max(float((around * weight).sum() / weight.sum()), _DARK))
+    return found[0], found[1]
 
 
 def _spreads(machine: Machine, scanner: Scanner) -> dict[str, float]:

@@ -78,7 +78,7 @@ def measure_wedge(wedge: Wedge, scan: Scan) -> Measured:
             f"{said}: steps of {pitch:.1f} x {y1 - y0} pixels in the box are too small to measure; at least "
             f"{NARROWEST + 2} each way are needed: bring the wedge nearer to the detector, or use a larger one"
         )
-    strip = image[:, y0 + inset : y1 - inset].astype(float)
+    strip = _alive(image[:, y0 + inset : y1 - inset].astype(float))
     top = (float(scan.transmission[0].max()), float(scan.transmission[1].max()))
     level, air = _air(strip, top, x0 - pitch / 2, x1 + pitch / 2, said)
     strip = strip / np.array(level)[:, None, None]
@@ -123,6 +123,18 @@ def measure_wedge(wedge: Wedge, scan: Scan) -> Measured:
 
 def _turned(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return box[1], box[0], box[3], box[2]
+
+
+def _alive(strip: Floats) -> Floats:
+    """The strip without rows that read 0 all along (dead elements); such columns are as their neighbours."""
+    living = (strip > 0).any(axis=(0, 2))
+    strip = strip[:, living] if living.any() else strip
+    columns = np.arange(strip.shape[2])
+    seen = (strip > 0).any(axis=(0, 1))
+    if seen.all() or not seen.any():
+        return strip
+    nearest = np.interp(columns, columns[seen], np.arange(seen.sum()))
+    return strip[:, :, seen][:, :, np.rint(nearest).astype(int)]
 
 
 def _air(

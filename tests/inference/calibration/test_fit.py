@@ -60,6 +60,20 @@ def test_energies_are_recovered(fitted: dict[Kind, Fitted], kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["container", "parcel"])
+def test_scatter_is_that_of_a_bright_surrounding(fitted: dict[Kind, Fitted], kind: Kind) -> None:
+    """The wedges themselves darken what scatters; pedestal and scatter cannot be told apart in one scan."""
+    assert fitted[kind].machine.scatter == pytest.approx(MACHINES[kind].scatter, rel=0.55)
+
+
+def test_dead_elements_do_not_darken_the_steps() -> None:
+    table, scans = wedges_of(PARCEL)
+    for table_entry, scan in zip(table, scans, strict=True):
+        row = (table_entry.box[1] + table_entry.box[3]) // 2
+        scan.transmission[:, row] = 0
+    assert fit_wedges(table, scans).machine.energies == pytest.approx(PARCEL.energies, rel=0.03)
+
+
+@pytest.mark.parametrize("kind", ["container", "parcel"])
 def test_materials_that_were_no_wedge_are_predicted(fitted: dict[Kind, Fitted], kind: Kind) -> None:
     """What thresholds are simulated with: the attenuation of materials far from the wedges, to a few thousandths."""
     areal = (5, 15, 40, 80) if kind == "container" else (0.3, 1.0, 2.0, 4.0)
