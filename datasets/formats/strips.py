@@ -22,7 +22,7 @@ _CODECS: dict[int, Decode] = {
     50000: imagecodecs.zstd_decode,
 }
 
-LEAST_SHARED = 200_000
+LEAST_SHARED = 500_000
 """Pages of fewer pixels in all are decoded by one thread: to start another takes as long."""
 
 

@@ -116,7 +116,7 @@ def test_a_strip_that_ends_early_is_refused(tmp_path, form):
 
 def test_a_file_read_by_several_threads(tmp_path):
     """Large enough that hash and strips go to threads of their own: the scan is the same to the bit."""
-    pages = np.random.default_rng(5).integers(300, 65536, (2, 400, 500), dtype=np.uint16)
+    pages = np.random.default_rng(5).integers(300, 65536, (2, 500, 520), dtype=np.uint16)
     path = tmp_path / "a.tif"
     path.write_bytes(written(pages, rowsperstrip=64, compression="zlib"))
     assert path.stat().st_size > read.LEAST_SHARED
@@ -128,7 +128,7 @@ def test_a_file_read_by_several_threads(tmp_path):
 
 
 def test_a_damaged_file_read_by_several_threads(tmp_path):
-    pages = np.random.default_rng(5).integers(300, 65536, (2, 400, 500), dtype=np.uint16)
+    pages = np.random.default_rng(5).integers(300, 65536, (2, 500, 520), dtype=np.uint16)
     data = bytearray(written(pages, rowsperstrip=64, compression="zlib"))
     middle = opened(bytes(data))[0].dataoffsets[3] + 50
     data[middle : middle + 40] = bytes(40)
