@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from leadline.models.network import NetworkConfig, config_for
+from leadline.models.config import NetworkConfig, config_for
 from leadline.training.fit import FitConfig, fit
 
 TINY = {"widths": (16, 16, 16, 16), "blocks": (0, 1, 1, 1), "decoder": 16, "pixel_width": 8, "embedding": 12}
@@ -11,6 +11,42 @@ SHORT = {
     "steps": 2, "batch": 4, "workers": 0, "canvas": (128, 160), "validation": 0, "average": 0.5, "bf16": False,
     "scenes": 3, "reuse": 1.0, "save_minutes": 0.0,
 }  # fmt: skip
+RUN = """
+seed = 4
+out = "run"
+[fit]
+minutes = 0.0
+steps = 2
+batch = 4
+canvas = [128, 160]
+validation = 0
+save_minutes = 0.0
+average = 0.5
+bf16 = false
+heads = {heads}
+[scans]
+workers = 0
+[machine]
+threads = 1
+[network]
+widths = [16, 16, 16, 16]
+blocks = [0, 1, 1, 1]
+decoder = 16
+pixel_width = 8
+embedding = 12
+"""
+
+
+@pytest.fixture(scope="session")
+def write_run() -> Callable[..., Path]:
+    """Writes the configuration of a run of two steps into a folder, as `small.toml`."""
+
+    def write(folder: Path, first: str = 'kind = "parcel"', heads: int = 0) -> Path:
+        path = folder / "small.toml"
+        path.write_text(f"{first}{RUN.format(heads=heads)}", "utf-8")
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

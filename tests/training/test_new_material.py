@@ -1,7 +1,7 @@
 """The walk-through of docs/new-material.md on a tiny network: tungsten, from the watch list to a screened scan."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,28 +18,6 @@ from leadline.training.fit import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 TUNGSTEN = ROOT / "examples" / "tungsten.toml"
-SMALL = """
-preset = "quick"
-out = "run"
-[fit]
-minutes = 0.0
-steps = 2
-batch = 4
-canvas = [128, 160]
-validation = 0
-bf16 = false
-heads = 20
-[scans]
-workers = 0
-[machine]
-threads = 1
-[network]
-widths = [16, 16, 16, 16]
-blocks = [0, 1, 1, 1]
-decoder = 16
-pixel_width = 8
-embedding = 12
-"""
 
 
 def leadline(*arguments: object) -> str:
@@ -50,11 +28,10 @@ def leadline(*arguments: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def model(write_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The model file of the walk-through."""
     folder = tmp_path_factory.mktemp("tungsten")
-    (folder / "small.toml").write_text(SMALL)
-    leadline("train", folder / "small.toml", "--materials", TUNGSTEN)
+    leadline("train", write_run(folder, 'preset = "quick"', heads=20), "--materials", TUNGSTEN)
     target = folder / "tungsten.onnx"
     leadline("export", folder / "run" / "heads.ckpt", "--out", target, "--calibration", 40, "--processes", 1)
     yield target

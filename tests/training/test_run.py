@@ -1,5 +1,6 @@
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,6 @@ from leadline.training.config import load
 from leadline.training.fit import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = """
-kind = "parcel"
-out = "run"
-seed = 4
-[fit]
-steps = 2
-batch = 4
-canvas = [128, 160]
-validation = 0
-save_minutes = 0.0
-bf16 = false
-average = 0.5
-[scans]
-workers = 0
-[machine]
-threads = 1
-[network]
-widths = [16, 16, 16, 16]
-blocks = [0, 1, 1, 1]
-decoder = 16
-pixel_width = 8
-embedding = 12
-"""
 
 
 def train(*arguments: object) -> Any:
@@ -43,11 +21,10 @@ def train(*arguments: object) -> Any:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(write_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two steps, begun from a configuration file."""
     place = tmp_path_factory.mktemp("config")
-    (place / "small.toml").write_text(SMALL)
-    done = train(place / "small.toml")
+    done = train(write_run(place))
     assert done.exit_code == 0, done.output
     assert "final.ckpt: fitted; next: leadline export" in done.output
     return place / "run"
