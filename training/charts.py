@@ -34,10 +34,12 @@ _STYLE: Any = {
 }
 
 
-def above(axes: Axes, columns: int = 1) -> None:
-    """A legend above the axes, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, columnspacing=1.2, handlelength=2.4,
-                labelspacing=0.25)  # fmt: skip
+def above(axes: Axes, columns: int = 1, **options: Any) -> None:
+    """A legend above the axes, where it hides nothing and nothing of it is cut off."""
+    handles, words = axes.get_legend_handles_labels()
+    axes.get_figure().legend(  # type: ignore[union-attr]
+        handles, words, loc="outside upper left", ncols=columns, columnspacing=1.2, labelspacing=0.25, **options
+    )
 
 
 def figure(draw: Callable[[Axes], None], name: str, size: tuple[float, float] = (4.6, 4.0)) -> str:

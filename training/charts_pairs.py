@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from leadline.training.charts import COLOURS
+from leadline.training.charts import COLOURS, above
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def scatter_chart(
                 shown = [s for s in _SCORES if least <= np.log(s / (1 - s)) <= most]
                 which.set_ticks([float(np.log(s / (1 - s))) for s in shown], [f"{s:g}" for s in shown])
         axes.set(xlabel=axes_words[0], ylabel=axes_words[1])
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, handletextpad=0.1, columnspacing=1)
+        above(axes, 2, handletextpad=0.1)
 
     return draw
 
@@ -82,7 +82,7 @@ def fates_chart(groups: Mapping[str, Mapping[str, int]]) -> Callable[[Axes], Non
         axes.set(xlabel="threats, number of scans", ylim=(-0.6, len(groups) - 0.4))
         axes.locator_params(axis="x", integer=True)
         axes.grid(axis="y", visible=False)
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=4, handlelength=1, columnspacing=1)
+        above(axes, 4, handlelength=1)
 
     return draw
 

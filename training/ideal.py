@@ -246,7 +246,8 @@ def cover_steps(cover: str, density: float, machine: Machine, steps: int) -> Flo
 def attenuation(cover: str, areal: Floats, machine: Machine) -> Floats:
     """-ln T of the high channel behind a cover, (C,)."""
     signal, _ = channel_signal(areal[None].astype(np.float32), [cover], machine)
-    return -np.log(np.maximum(signal[0], 1e-12)).astype(np.float64)
+    found: Floats = -np.log(np.clip(signal[0], 1e-12, 1.0)).astype(np.float64)
+    return found + 0.0  # no negative zero
 
 
 def materials_of_other_families(material: str) -> Sequence[str]:

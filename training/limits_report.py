@@ -27,10 +27,11 @@ def page(found: Limits, command: str = "") -> str:
         patch=PATCH_CM2[found.machine.kind],
         command=command,
         kilograms=kilograms,
+        figure=figure,
         found_from=found_from(found),
         charts={
-            "mass": charts.figure(mass_chart(found), "Least mass over the thickness of the cover", (6.4, 4.2)),
-            "ratio": charts.figure(ratio_chart(own, found.name), "Difference of the low channel", (6.4, 4.2))
+            "mass": charts.figure(mass_chart(found), "Least mass over the thickness of the cover", (5.2, 4.4)),
+            "ratio": charts.figure(ratio_chart(own, found.name), "Difference of the low channel", (5.2, 4.4))
             if own is not None
             else "",
         },
@@ -42,8 +43,8 @@ def table(found: Limits) -> str:
     q = found.question
     lines = [
         f"{words(q.material)} ({found.threat.density:.3g} g/cm3) behind {words(q.cover)} "
-        f"({found.cover_density:.3g} g/cm3), scanner {found.name}, {found.machine.quanta[0]:g} and "
-        f"{found.machine.quanta[1]:g} quanta in a pixel of {found.machine.pixel_mm:g} mm. Least mass to find "
+        f"({found.cover_density:.3g} g/cm3), scanner {found.name}, {found.machine.quanta[0]:,.0f} and "
+        f"{found.machine.quanta[1]:,.0f} quanta in a pixel of {found.machine.pixel_mm:.3g} mm. Least mass to find "
         f"{100 * q.found:g} % at {100 * q.false_alarms:g} % false alarms (d' {q.need:.2f}); d' of "
         f"{kilograms(found.mass_kg)}. By material: more or less of the cover, up to six times as much, may explain "
         "each pixel as well.",
@@ -56,7 +57,7 @@ def table(found: Limits) -> str:
         if s.gaps:
             told += ", but not " + ", ".join(f"{kilograms(a)} to {kilograms(b)}" for a, b in s.gaps)
         lines.append(
-            f"| {s.cover_mm:.3g} | {s.attenuation:.2f} | {s.d_known:.3g} | {s.d_material:.3g} "
+            f"| {s.cover_mm:.3g} | {s.attenuation:.2f} | {figure(s.d_known)} | {figure(s.d_material)} "
             f"| {kilograms(s.least_known)} | {told} |"
         )
     if found.pairs:
@@ -78,7 +79,7 @@ def table(found: Limits) -> str:
         ]
         for v in found.levels:
             lines.append(
-                f"| {10 * v.cover_cm:.3g} | {kilograms(v.mass_kg)} | {v.d_known:.3g} | {v.d_material:.3g} "
+                f"| {10 * v.cover_cm:.3g} | {kilograms(v.mass_kg)} | {figure(v.d_known)} | {figure(v.d_material)} "
                 f"| {v.d_model:.2f} ({v.low:.2f} to {v.high:.2f}) | {100 * v.efficiency[0]:.2g} % "
                 f"| {100 * v.alarms:.0f} %, {100 * v.alarms_without:.0f} % |"
             )
@@ -91,10 +92,15 @@ def kilograms(mass: float | None) -> str:
     """A mass in the unit that suits it; `never` for none."""
     if mass is None:
         return "never"
-    for unit, size in (("kg", 1.0), ("g", 1e-3), ("mg", 1e-6)):
+    for unit, size in (("t", 1e3), ("kg", 1.0), ("g", 1e-3), ("mg", 1e-6)):
         if mass >= size:
             return f"{float(f'{mass / size:.2g}'):g} {unit}"
     return f"{float(f'{mass * 1e6:.2g}'):g} mg"
+
+
+def figure(value: float) -> str:
+    """A number of three figures, without powers of ten up to a million."""
+    return f"{value:,.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"
 
 
 def words(name: str) -> str:
@@ -104,6 +110,7 @@ def words(name: str) -> str:
 
 def mass_chart(found: Limits) -> Callable[[Axes], None]:
     """Least mass over the thickness of the cover, and what a model finds."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     def draw(axes: Axes) -> None:
         cover = np.array([s.cover_mm for s in found.steps])
@@ -123,8 +130,11 @@ def mass_chart(found: Limits) -> Callable[[Axes], None]:
             axes.plot(*zip(*known, strict=True), color=charts.COLOURS[2], linestyle=":", marker="o", markersize=4,
                       label=f"{found.model} reaches the same d′")  # fmt: skip
         axes.set(yscale="log", xlim=(cover[0], cover[-1]))
-        axes.set(xlabel=f"{found.question.cover.replace('_', ' ')}, mm", ylabel="least mass, kg")
-        axes.legend(loc="lower right")
+        axes.set(xlabel=f"{found.question.cover.replace('_', ' ')}, mm", ylabel="least mass")
+        axes.yaxis.set_major_locator(LogLocator(10, numticks=12))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda mass, _: kilograms(mass)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        charts.above(axes)
 
     return draw
 
@@ -145,6 +155,6 @@ def ratio_chart(found: Likeness, name: str) -> Callable[[Axes], None]:
         reach = 1.3 * max(float(np.abs(found.difference).max()), 0.02)
         axes.set(xlim=(0, found.depth[-1]), ylim=(-reach, reach))
         axes.set(xlabel=f"−ln T, high channel of {name}", ylabel="difference of −ln T, low channel")
-        axes.legend(loc="upper left")
+        charts.above(axes, 3)
 
     return draw

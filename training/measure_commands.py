@@ -117,6 +117,7 @@ def evaluate(
     found = _measured(model, wanted, out, processes, 200 if baselines else 0)
     figures, more = found.figures(), details(found.rows, found.contract)
     record = {"model": f"{found.contract.name} {found.contract.version}", "sha256": found.sha256} | figures | more
+    record["places"] = figures["places"] | more["places"]
     write(out / "figures.json", as_json(record))
     write(out / "report.html", evaluation_page(found, figures, more, _again(model, data, wanted, chosen)))
     if target is not None:

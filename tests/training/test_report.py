@@ -1,8 +1,11 @@
+import base64
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -16,8 +19,11 @@ from leadline.models.export import draft_contract
 from leadline.training.baselines import DEPTHS, RATIOS, Clues
 from leadline.training.breakdown import details
 from leadline.training.compare import compare, pair
+from leadline.training.compare_report import Side, page
+from leadline.training.evaluate import Wanted
 from leadline.training.labelled import read_labels
 from leadline.training.measure import Row, Task
+from leadline.training.pictures import WIDTH, Looker, views
 from leadline.training.places import Place
 from leadline.training.record import load, measured
 from leadline.training.rows import as_record, from_record
@@ -143,6 +149,44 @@ def test_evaluating_a_labelled_folder_and_comparing(folder: Path, tmp_path: Path
     found = json.loads((tmp_path / "changed" / "comparison.json").read_text())
     assert found["areas"]["all"]["difference"] == 0 and found["stored"]["threats"]["p"] == 1
     assert "<svg" in (tmp_path / "changed" / "comparison.html").read_text()
+
+
+def test_views_of_a_scan(folder: Path) -> None:
+    wanted = Wanted(specimens=tuple(read_labels(folder)), data="scans")
+    everywhere = Looker("looks", lambda shown: np.full((30, 40), 0.9, np.float32), 0.5)
+    nowhere = Looker("does not", lambda shown: np.zeros((30, 40), np.float32), 0.5)
+    found = views({"index": 1, "threat": True}, wanted, "parcel", [everywhere, nowhere], [(20.0, 20.0), None])
+    assert [v.words for v in found] == ["green: as it lies", "looks", "does not"] and not found[0].wide
+    scan, hot, cold = (
+        np.array(
+            cv2.imdecode(np.frombuffer(base64.b64decode(v.url.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR), int
+        )
+        for v in found
+    )
+    scale = WIDTH / 160
+    assert scan.shape == (round(120 * scale), WIDTH, 3)
+    side = scan[round(60 * scale), round(50 * scale)]  # on the true box: green
+    assert side[1] > side[0] + 30 and side[1] > side[2] + 30
+    cross = scan[round(20 * scale), round(20 * scale)]  # the first model's place: blue
+    assert cross[0] > cross[2] + 60
+    assert (hot[..., 2] - hot[..., 0]).mean() > 60 and abs(cold[..., 2] - cold[..., 0]).mean() < 3
+    assert views({"index": 4, "threat": False}, wanted, "parcel", [everywhere]) == []  # the file is cut
+
+
+def test_a_comparison_shows_what_flips(folder: Path, tiny: NetworkConfig) -> None:
+    contract = draft_contract(tiny, thresholds={"0.01": 0.8})
+    wanted = Wanted(specimens=tuple(read_labels(folder)), data=str(folder))
+    first = [row(k, bool(k % 2), 2.0 if k % 2 else -3.0 + k / 2, name=f"{k}.tif") for k in range(6)]
+    second = [replace(r, logit=-4.0, score=0.02) if r.index == 1 else r for r in first]
+    sides = [
+        Side("m 1", letter * 64, contract, rows, wanted.about(), wanted.about() | {"scenes": 6}, wanted)
+        for letter, rows in (("a", first), ("b", second))
+    ]
+    found = compare(pair(first, second), (contract, contract))
+    assert [s["index"] for s in found["changed"]["lost"]] == [1] and not found["changed"]["gained"]
+    made = page((sides[0], sides[1]), found)
+    assert made.count("data:image/jpeg") == 1 and "1. score 0.881 by A, 0.020 by B" in made
+    assert "A: m 1 (aaaaaa)" in made and "only B alarms" in made  # two models of one name are told apart
 
 
 @pytest.mark.parametrize(
