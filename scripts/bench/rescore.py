@@ -1,6 +1,7 @@
 """How near re-scoring an archive comes to its limit, by the form in which its scans are stored, and what it takes.
 
     python scripts/bench/rescore.py [--kind KIND] [--rounds 3] [--seconds 1.5] [--model FILE] [--provider NAME]
+    python scripts/bench/rescore.py --processor [--rounds 10]
     python scripts/bench/rescore.py --memory 100000
 
 Without `--kind` both are measured, in about three minutes on an idle machine. In turns, so that a machine that is busy
@@ -16,6 +17,9 @@ is printed beside it. Shares hold between machines, times are this machine's.
 
 Each archive is a manifest that names six simulated scans again and again, each time with another description of the
 goods: every line is decoded, scored and recorded as a row of its own, and the files come from the page cache.
+
+`--processor` instead does decoding, inference and a worker's whole work in turns in this one process and on one thread,
+without the ledger, and prints the least processor time that a scan took: for machines that are busy with other things.
 
 `--memory N` instead runs once over N small scans of 64 x 64 pixels, each a file with a content of its own, and prints
 the memory of all processes on the way.
@@ -37,7 +41,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from archives import SIZES, SMALL, make_archives, make_small_files
+from archives import DISTINCT, SIZES, SMALL, make_archives, make_small_files
 
 from leadline.datasets.declarations import expected_families
 from leadline.datasets.formats import read_scan
@@ -50,6 +54,7 @@ from leadline.inference.rescore import sources, tune
 from leadline.inference.rescore.item import Item, Job, job_identity
 from leadline.inference.rescore.pipeline import Ceiling, Run
 from leadline.inference.rescore.pool import Pool
+from leadline.inference.rescore.worker import Worker
 from leadline.inference.screening import Settings
 from leadline.models import contract
 
@@ -244,6 +249,39 @@ def in_turns(kind: Kind, given: argparse.Namespace, folder: Path, job: Job, core
         part.close()
 
 
+def by_processor(kind: Kind, given: argparse.Namespace, folder: Path, job: Job) -> None:
+    """Print the least processor time of each part, of one scan on one thread."""
+    keep_freed()
+    worker = Worker(job)
+    print(
+        "milliseconds of a processor: decode, bare inference, all that a worker does, what is left; share of the limit"
+    )
+    for form, (manifest, paths) in make_archives(kind, (given.rounds + 1) * DISTINCT, folder).items():
+        items = list(sources.items(str(manifest)))
+        bare = BareInference(paths, job, 1, 1)
+        least: dict[tuple[str, int], float] = {}
+
+        def spent(name: str, work: Callable[[int], object], least: dict[tuple[str, int], float] = least) -> None:
+            for n in range(DISTINCT):
+                before = time.process_time()
+                work(n)
+                took = 1000 * (time.process_time() - before)
+                least[name, n] = min(took, least.get((name, n), took))
+
+        for turn in range(given.rounds + 1):
+            portion = items[turn * DISTINCT : (turn + 1) * DISTINCT]
+            spent("decode", lambda n, paths=paths: read_scan(paths[n]))  # type: ignore[misc]
+            spent("bare", lambda n, bare=bare: bare.session.run(OUTPUTS, bare.feeds[n]))  # type: ignore[misc]
+            spent("whole", lambda n, portion=portion: list(worker.run([portion[n]])))  # type: ignore[misc]
+        decoding, inference, whole = (
+            statistics.mean(least[name, n] for n in range(DISTINCT)) for name in ("decode", "bare", "whole")
+        )
+        print(f"{form:28}{decoding:6.1f}{inference:6.1f}{whole:6.1f}{whole - decoding - inference:6.1f}  "
+              f"{max(decoding, inference) / whole:.2f}", flush=True)  # fmt: skip
+    worker.close()
+    print(f"load {os.getloadavg()[0]:.1f}")
+
+
 def _files(path: Path) -> list[Path]:
     """The file, or both of a pair."""
     return [path, path.with_name(path.name.replace("_high", "_low"))] if "_high" in path.name else [path]
@@ -273,6 +311,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=list(SIZES), help="only these; with --memory parcels are the default")
     parser.add_argument("--rounds", type=int, default=3, help="turns")
     parser.add_argument("--seconds", type=float, default=1.5, help="duration of each measurement of each turn")
+    parser.add_argument("--processor", action="store_true", help="processor time in one process, and no rates")
     parser.add_argument("--memory", type=int, metavar="N", help="memory over N small scans, and no rates")
     parser.add_argument("--model", type=Path, help="a model file in place of the released one")
     parser.add_argument("--provider", help="ONNX Runtime provider; without it, the CPU")
@@ -287,7 +326,12 @@ def main() -> None:
             job = job_of(kind, given, folder)
             size = SMALL if given.memory else SIZES[kind]
             print(f"{kind} scans of {size[0]} x {size[1]}, {job.provider or CPU}, {cores} cores", flush=True)
-            memory_curve(kind, given, folder, job) if given.memory else in_turns(kind, given, folder, job, cores)
+            if given.memory:
+                memory_curve(kind, given, folder, job)
+            elif given.processor:
+                by_processor(kind, given, folder, job)
+            else:
+                in_turns(kind, given, folder, job, cores)
 
 
 def job_of(kind: Kind, given: argparse.Namespace, folder: Path) -> Job:
