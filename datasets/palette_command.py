@@ -45,7 +45,8 @@ def palette(pairs: Path | None, pictures: Path | None, scanner: str, scenes: int
       leadline palette --pairs pairs.csv --out vendor.json
       leadline palette --pictures benign/ --out vendor.json
     """
-    from leadline.datasets.formats.palette_fit import colours_of, fit_pairs
+    from leadline.datasets.formats.palette_cover import fit_covering
+    from leadline.datasets.formats.palette_fit import colours_of
     from leadline.datasets.scan import FileError
 
     if (pairs is None) == (pictures is None):
@@ -57,15 +58,19 @@ def palette(pairs: Path | None, pictures: Path | None, scanner: str, scenes: int
     name = out.stem
     try:
         if pairs is not None:
-            pixels, truth = pairs_of(pairs)
-            fitted = fit_pairs(name, f"fitted on {pairs.name}: pictures with their 16-bit scans", pixels, truth)
+            pixels, truth, scans = pairs_of(pairs)
+            fitted = fit_covering(
+                name, f"fitted on {pairs.name}: pictures with their 16-bit scans", pixels, truth, scans
+            )
         else:
             from leadline.datasets.simulator.vendor import simulated_pairs
 
             colours = colours_of(pixels_of(pictures or Path()))
             pixels, truth = simulated_pairs(scanner, scenes, 99, colours)  # type: ignore[arg-type]
             title = f"the colours of {(pictures or Path()).name}; fitted on simulated scans shown in them"
-            fitted = fit_pairs(name, title, pixels, truth, colours)
+            fitted = fit_covering(
+                name, title, pixels, truth, np.arange(len(truth[0])) * scenes // len(truth[0]), colours
+            )
     except ValueError as error:
         raise FileError(pairs or pictures or out, str(error), "give more pictures with goods in them") from error
     _write(out, fitted)
@@ -95,8 +100,8 @@ def pixels_of(folder: Path) -> npt.NDArray[np.uint8]:
     return np.concatenate([_drawn(p.reshape(3, -1), each, rng) for p in parts], axis=1)
 
 
-def pairs_of(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Pixels of pictures and the transmissions of their scans: uint8 (3, N), float32 (2, N).
+def pairs_of(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Pixels of pictures and the transmissions of their scans: uint8 (3, N), float32 (2, N); (N,) number of the pair.
 
     Raises:
         FileError: the list or a file of it cannot be used, or a picture and its scan differ in size.
@@ -123,7 +128,8 @@ def pairs_of(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]
         drawn = _drawn(flat, each, rng)
         pixels.append(drawn[:3].astype(np.uint8))
         truths.append(drawn[3:])
-    return np.concatenate(pixels, axis=1), np.concatenate(truths, axis=1).astype(np.float32)
+    scans = np.repeat(np.arange(len(truths)), [t.shape[1] for t in truths])
+    return np.concatenate(pixels, axis=1), np.concatenate(truths, axis=1).astype(np.float32), scans
 
 
 def _listed(path: Path) -> list[tuple[Path, Path | tuple[Path, Path]]]:

@@ -20,6 +20,8 @@ _HUES = ((5.0, 62.0), (82.0, 165.0), (190.0, 262.0))
 """Degrees among which orange, green and blue are looked for."""
 _LEAST = 40  # pixels that a cell or a bin needs to speak for itself
 _LEAST_SD = 0.02
+_STEP = 0.25  # of -ln T, in which pixels are counted
+_RAREST = 20  # an attenuation that so many times fewer pixels have than on average counts no more than that
 
 
 def colours_of(pixels: npt.NDArray[np.uint8]) -> tuple[Float32Array, Float32Array]:
@@ -62,8 +64,9 @@ def fit_pairs(
 ) -> Palette:
     """Fit a palette to pixels whose transmissions are known.
 
-    In each cell of brightness and position mean and standard deviation are taken of all that was shown in it.
-    Cells that few pixels reach take from the nearest ones, with their spread.
+    In each cell of brightness and position mean and standard deviation are taken of all that was shown in it; pixels
+    of an attenuation that many have count less, by how many have it to the power of 3/4, so that what most goods are
+    does not stand for all. Cells that few pixels reach take from the nearest ones, with their spread.
 
     Args:
         name, title: of the palette.
@@ -88,25 +91,38 @@ def fit_pairs(
     cells = rows * shape[1] + columns
     ratio = low / np.maximum(high, THINNEST)
     thick = high > THINNEST
-    attenuation = _moments(cells, np.maximum(high, 0), shape)
-    energy = _moments(cells[thick], np.clip(ratio[thick], 0.9, 4), shape)
+    weights = _weights(np.maximum(high, 0))
+    attenuation = _moments(cells, np.maximum(high, 0), weights, shape)
+    energy = _moments(cells[thick], np.clip(ratio[thick], 0.9, 4), weights[thick], shape)
     means = np.minimum.accumulate(attenuation[0], axis=0)
     means[-1] = np.minimum(means[-1], 0.005)  # white is the open beam
     tables = (means, attenuation[1] + np.abs(means - attenuation[0]), energy[0], energy[1])
     return Palette(name, title, hues, chroma, *(t.astype(np.float32) for t in tables))
 
 
+def _weights(high: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Weight of each pixel, 1 on average, by how many have its -ln T."""
+    bins = np.minimum((high / _STEP).astype(int), round(DEEPEST / _STEP) - 1)
+    counts = np.bincount(bins, minlength=round(DEEPEST / _STEP))
+    weights = 1 / np.maximum(counts, len(high) / len(counts) / _RAREST)[bins] ** 0.75
+    return weights / weights.mean()
+
+
 def _moments(
-    cells: npt.NDArray[np.int_], values: npt.NDArray[np.floating], shape: tuple[int, int]
+    cells: npt.NDArray[np.int_],
+    values: npt.NDArray[np.floating],
+    weights: npt.NDArray[np.floating],
+    shape: tuple[int, int],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean and standard deviation of each cell, borrowing from neighbours where there are few values."""
     size = shape[0] * shape[1]
-    sums = np.stack([np.bincount(cells, values**k, minlength=size) for k in range(3)]).reshape(3, *shape)
+    moments = [np.bincount(cells, weights * values**k, minlength=size) for k in range(3)]
+    sums = np.stack([*moments, np.bincount(cells, minlength=size)]).reshape(4, *shape)
     # rows close by speak too, the farther the less; then columns close by
     near = np.exp(-0.5 * (np.subtract.outer(np.arange(shape[0]), np.arange(shape[0])) / 0.7) ** 2)
     total = np.einsum("ij,kjc->kic", near, sums)
     for reach in range(1, max(shape)):
-        few = total[0] < _LEAST
+        few = total[3] < _LEAST
         if not few.any():
             break
         wide = np.exp(-0.5 * (np.subtract.outer(np.arange(shape[0]), np.arange(shape[0])) / (0.7 + reach)) ** 2)
