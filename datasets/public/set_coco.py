@@ -45,15 +45,18 @@ def clcxray(folder: Folder, report: Report) -> Iterator[Found]:
 def ldxray(folder: Folder, report: Report) -> Iterator[Found]:
     """`SPLIT.json` labels the main view, in `SPLIT_A/`; the side view of the same name is in `SPLIT_B/`.
 
+    These folders lie beside the tables, or in `dataset/`.
+
     The side view has no boxes. What is in the bag is the same, so it has the same image-level labels.
     """
     there = {split: folder.root / f"{split}.json" for split in _LDXRAY}
     _need(there.values(), "train.json or test.json")
     for split, source in there.items():
-        for found in _one(folder, source, report, split, f"{split}_A", ""):
+        above = "dataset/" if (folder.root / "dataset" / f"{split}_A").is_dir() else ""
+        for found in _one(folder, source, report, split, f"{above}{split}_A", ""):
             found.view, found.group = "A", f"{split}/{found.path.stem}"
             yield found
-            other = folder.root / f"{split}_B" / found.path.name
+            other = folder.root / f"{above}{split}_B" / found.path.name
             if other.is_file():
                 yield replace(
                     found, path=other, view="B", boxes=[], labels={box.name for box in found.boxes}, size=None

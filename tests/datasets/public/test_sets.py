@@ -184,9 +184,10 @@ def test_clcxray_puts_the_known_erratum_right(tmp_path: Path, draw: Any) -> None
     assert (one.path.name, one.boxes) == ("20_40_04_140.png", GUN)
 
 
-def test_ldxray(tmp_path: Path, draw: Any) -> None:
+@pytest.mark.parametrize("above", [".", "dataset"])
+def test_ldxray(tmp_path: Path, draw: Any, above: str) -> None:
     for split, view in (("train", "A"), ("train", "B"), ("test", "A")):
-        draw(tmp_path / f"{split}_{view}" / "000001.jpg", rows=48 if view == "A" else 60)
+        draw(tmp_path / above / f"{split}_{view}" / "000001.jpg", rows=48 if view == "A" else 60)
     write(tmp_path / "train.json", coco(["000001.jpg"], "MP"))
     write(tmp_path / "test.json", coco(["000001.jpg"], "MP"))
     main, side, test = scans("ldxray", tmp_path)
