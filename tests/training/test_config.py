@@ -18,7 +18,7 @@ def test_options_replace_keys_and_none_leaves_them() -> None:
     found = load("quick", {"fit.minutes": 2.0, "machine.devices": 2, "kind": "container", "seed": None})
     assert (found.fit.minutes, found.machine.devices, found.kind, found.seed) == (2.0, 2, "container", 0)
     made = found.fit_config(found.shape("container"), cores=8)
-    assert (made.network.pool, made.threads, made.reuse, made.devices) == (8, 7, 6.0, 2)
+    assert (made.network.pool, made.threads, made.reuse, made.devices) == (8, 6, 6.0, 2)
     released = load("release", {"kind": "container"})
     assert released.fit_config(released.shape("container"), cores=8).reuse == 3.0
 
