@@ -25,7 +25,7 @@ import numpy.typing as npt
 import onnx
 from sklearn.metrics import roc_auc_score
 
-from leadline.datasets.scan import Kind, LeadlineError
+from leadline.datasets.scan import FileError, Kind, LeadlineError
 from leadline.datasets.simulator.simulate import Sample, Split, simulate, simulate_pair
 from leadline.models import contract as contracts
 from leadline.models.contract import ModelContract, ModelError
@@ -116,13 +116,13 @@ def quantise(
 
     Raises:
         ModelError: the model cannot be used, is quantised already, or has no convolution to quantise.
-        LeadlineError: the target may not be written.
+        LeadlineError: the target may not or cannot be written.
     """
     contract = contracts.read(model)
     contracts.verify(model)
     _check_target(model, target)
     chosen, everything = convolutions(model)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".quantise-") as folder:
+    with _writing(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".quantise-") as folder:
         draft = Path(folder) / "draft.onnx"
         told(f"ranges of {len(chosen)} convolutions on {calibration} simulated scans")
         _write(model, draft, contract.scanner, chosen, calibration)
@@ -134,6 +134,16 @@ def quantise(
             contracts.read(draft)
             os.replace(draft, target)
     return found
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Tell a full disk as an error of the target, of which nothing is left."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"cannot be written ({error.strerror or error})"
+        raise FileError(target, reason, "free some space, or choose another --out") from error
 
 
 def convolutions(model: Path) -> tuple[list[str], int]:

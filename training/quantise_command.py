@@ -39,6 +39,7 @@ def quantise(
     from dataclasses import asdict
 
     from leadline.training.folders import make_folder
+    from leadline.training.page import write as write_text
     from leadline.training.quantise import quantise as write
     from leadline.training.report import as_json
 
@@ -49,7 +50,7 @@ def quantise(
         model, out, calibration=calibration, scenes=scenes, seed=seed, told=lambda text: click.echo(text, err=True)
     )
     if report is not None:
-        report.write_text(as_json(asdict(found) | {"accepted": found.accepted}), "utf-8")
+        write_text(report, as_json(asdict(found) | {"accepted": found.accepted}))
     click.echo(table(found))
     if not found.accepted:
         click.echo(f"{out}: not written, the area falls by {found.fall[0]:.4f}; keep the float model", err=True)
