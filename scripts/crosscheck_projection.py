@@ -23,7 +23,7 @@ from measure_calibration import calibrated
 
 from leadline.datasets.scan import Kind, LeadlineError, Scan
 from leadline.datasets.simulator import appearance
-from leadline.datasets.simulator.background import measure
+from leadline.datasets.simulator.background import Background, measure
 from leadline.datasets.simulator.goods import scenarios
 from leadline.datasets.simulator.known_machine import measure_with
 from leadline.datasets.simulator.projection import Projection, cut, project
@@ -76,17 +76,23 @@ def spread(z: Image) -> float:
     return float(z[(z >= low) & (z <= high)].std()) / 0.871
 
 
+def measured_by(response: str, honest: Scan, machine: Machine) -> Background:
+    """The scan as a background, with what is known of its scanner (a key of RESPONSES)."""
+    if response == "known":
+        return measure(honest, machine)
+    return measure(honest) if response == "measured" else measure_with(honest, calibrated(machine).machine, "profile")
+
+
 def compare(kind: Kind, seed: int, index: int, response: str) -> Comparison | None:
     """Project a scenario's threat into scene number `index`; `None` where none finds room."""
     scene = build_scene(kind, seed, index)
     machine = Machine.draw(kind, np.random.default_rng([seed, index, 9]), "train", pixel_mm=scene.pixel_mm)
     honest = Scan(machine.expose(scene.areal, scene.materials, np.random.default_rng(index)), machine.scanner())
-    if response == "measured":
-        background = measure(honest)
-    elif response == "calibrated":
-        background = measure_with(honest, calibrated(machine).machine, "profile")
-    else:
-        background = measure(honest, machine)
+    try:
+        background = measured_by(response, honest, machine)
+    except LeadlineError as error:
+        print(f"{kind} {index}: {error}")
+        return None
     rng = np.random.default_rng([index, 5])
     rows = [s for s in scenarios().values() if kind in s.mass_kg]
     scenario = rows[index % len(rows)]

@@ -6,8 +6,8 @@ The measured light is noisy and blurred, and two channels are all that tells of 
    so (non-local means; A. Buades, B. Coll and J.-M. Morel, 2005), so that edges stay.
 2. The scanner's blur, displacement and smoothing are undone as far as the noise allows (W. H. Richardson, 1972;
    L. B. Lucy, 1974; what the noise explains is not fitted). Without this, goods' edges are blurred a second time.
-3. Goods become a mixture of two of five stand-ins that reads what both channels read. Light materials come first:
-   behind a K edge lead can read like plastics of another thickness, and plastics are what is shipped.
+3. Goods become a mixture of two of five stand-ins that reads what both channels read. Under tube voltages the light
+   ones come first: above its K edge lead can read like plastics of another thickness, and plastics are what is shipped.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from leadline.datasets.simulator.geometry import Window
 from leadline.datasets.simulator.scanner import blur_kernel
 
 Float32Array = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 _REACH = 6  # pixels around that are averaged
 _ROUNDS = 10  # of sharpening
@@ -144,8 +146,8 @@ def _sharpened(background: Background, channel: int, light: Float32Array, left: 
 def _stand_ins(background: Background, light: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Areal densities (S, rows, columns), g/cm2, of the stand-ins that read `light`; their mass attenuation (S, E).
 
-    At the depth of the high channel the first two neighbours between which the low channel lies are mixed, and their
-    amounts are solved for by Newton's method.
+    At the depth of the high channel two between which the low channel lies are mixed, and their amounts are solved for
+    by Newton's method.
     """
     response = background.machine.response
     attenuation = response.attenuation(STAND_INS)
@@ -159,45 +161,63 @@ def _stand_ins(background: Background, light: Float32Array) -> tuple[Float32Arra
         low.append(np.interp(seen[0], _GRID, np.interp(at, fine, depth[1])))
     thick, expected = np.asarray(alone), np.asarray(low)
     pixels = np.arange(seen.shape[1])
-    first = np.zeros(seen.shape[1], np.int64)
-    settled = seen[1] <= expected[0]
-    for k in range(len(STAND_INS) - 1):
-        between = ~settled & (expected[k] < seen[1]) & (seen[1] <= expected[k + 1])
-        first[between] = k
-        settled |= between
-    beyond = ~settled  # heavier than all: between the two that attenuate the low channel most
-    top = np.argmax(expected[:, beyond], axis=0)
-    first[beyond] = np.maximum(top - 1, 0)
     measured = np.clip(seen[1], expected.min(axis=0), expected.max(axis=0))
-    below, above = expected[first, pixels], expected[first + 1, pixels]
+    first, second = (_nearest if background.machine.kind == "container" else _lightest)(expected, measured)
+    below, above = expected[first, pixels], expected[second, pixels]
     share = np.clip((measured - below) / np.where(above > below, above - below, 1e9), 0, 1)
-    areal = np.stack([thick[first, pixels] * (1 - share), thick[first + 1, pixels] * share])
-    areal = _solved(areal, np.stack([seen[0], measured]), attenuation, first, response.weights)
+    areal = np.stack([thick[first, pixels] * (1 - share), thick[second, pixels] * share])
+    areal = _solved(areal, np.stack([seen[0], measured]), attenuation, (first, second), response.weights)
     result = np.zeros((len(STAND_INS), seen.shape[1]), np.float32)
-    result[first, pixels], result[first + 1, pixels] = areal
+    result[first, pixels], result[second, pixels] = areal
     return result.reshape(len(STAND_INS), *light.shape[1:]), attenuation
 
 
+def _lightest(expected: Floats, measured: Floats) -> tuple[Integers, Integers]:
+    """The first two stand-ins in a row between whose -ln T (low) the measured one lies: light goods come first.
+
+    Args:
+        expected: (S, N), of the stand-ins alone.
+        measured: (N,), within their range.
+    """
+    first = np.argmax(expected, axis=0) - 1
+    settled = measured <= expected[0]
+    first[settled] = 0
+    for k in range(len(expected) - 1):
+        between = ~settled & (expected[k] < measured) & (measured <= expected[k + 1])
+        first[between] = k
+        settled |= between
+    first = np.maximum(first, 0)
+    return first, first + 1
+
+
+def _nearest(expected: Floats, measured: Floats) -> tuple[Integers, Integers]:
+    """The two stand-ins next below and above: behind thick goods of megavolts their order turns."""
+    rank = np.argsort(expected, axis=0)
+    upper = np.clip((np.take_along_axis(expected, rank, 0) < measured).sum(axis=0), 1, len(expected) - 1)
+    pixels = np.arange(len(measured))
+    return rank[upper - 1, pixels], rank[upper, pixels]
+
+
 def _solved(
-    areal: npt.NDArray[np.float64],
-    seen: npt.NDArray[np.float64],
+    areal: Floats,
+    seen: Floats,
     attenuation: Float32Array,
-    first: npt.NDArray[np.int64],
+    pairs: tuple[Integers, Integers],
     weights: Float32Array,
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     """Newton's method, two rounds, for the amounts of two materials whose -ln T is known in both channels.
 
     Args:
         areal: (2, N), a first guess, g/cm2.
         seen: (2, N), -ln T.
         attenuation: (S, E), cm2/g.
-        first: (N,), number of the lighter material; the heavier is the next.
+        pairs: numbers of the two materials, (N,) each.
         weights: (E, 2), of the response.
     """
     result = areal.copy()
-    for k in np.unique(first):
-        here = first == k
-        mu, guess, wanted = attenuation[k : k + 2].astype(np.float64), result[:, here], seen[:, here]
+    for one, other in np.unique(np.stack(pairs), axis=1).T:
+        here = (pairs[0] == one) & (pairs[1] == other)
+        mu, guess, wanted = attenuation[[one, other]].astype(np.float64), result[:, here], seen[:, here]
         for _ in range(2):
             light = weights[:, :, None] * np.exp(-mu.T @ guess)[:, None]  # (E, 2, N)
             total = np.maximum(light.sum(axis=0), 1e-12)

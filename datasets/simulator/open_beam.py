@@ -109,7 +109,7 @@ def step_of(background: Background) -> float:
 def _narrowed(mask: npt.NDArray[np.bool_], by: int = 4) -> npt.NDArray[np.bool_]:
     """Runs without their ends; the picture's own border is none."""
     wide = np.pad(mask, by, mode="edge")
-    return np.lib.stride_tricks.sliding_window_view(wide, 2 * by + 1).all(axis=1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(wide, 2 * by + 1).all(axis=1), bool)
 
 
 def _mean(values: Float32Array, axis: int) -> Float32Array:

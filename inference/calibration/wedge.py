@@ -126,15 +126,15 @@ def _turned(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 
 
 def _alive(strip: Floats) -> Floats:
-    """The strip without rows that read 0 all along (dead elements); such columns are as their neighbours."""
+    """The strip without rows that read 0 all along (dead elements); a lone such column is as the one before it."""
     living = (strip > 0).any(axis=(0, 2))
     strip = strip[:, living] if living.any() else strip
-    columns = np.arange(strip.shape[2])
     seen = (strip > 0).any(axis=(0, 1))
-    if seen.all() or not seen.any():
-        return strip
-    nearest = np.interp(columns, columns[seen], np.arange(seen.sum()))
-    return strip[:, :, seen][:, :, np.rint(nearest).astype(int)]
+    lone = 1 + np.flatnonzero(~seen[1:-1] & seen[:-2] & seen[2:])
+    if len(lone):
+        strip = strip.copy()
+        strip[:, :, lone] = strip[:, :, lone - 1]
+    return strip
 
 
 def _air(
