@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadline.models.export import draft_contract
 from leadline.models.config import NetworkConfig
+from leadline.models.export import draft_contract
 from leadline.training.baselines import DEPTHS, RATIOS, Clues, aucs, clues, fit_band, fit_baselines
 from leadline.training.evaluate import figures
 from leadline.training.measure import EVIDENCE_BINS, Row
