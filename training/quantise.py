@@ -231,7 +231,7 @@ def _write(model: Path, draft: Path, kind: Kind, chosen: list[str], calibration:
 
     with _quiet():
         quantize_static(
-            str(model),
+            onnx.load(str(model)),  # of a path it would write beside the file, which may not be the user's to change
             str(draft),
             Scans(),
             quant_format=QuantFormat.QDQ,
