@@ -129,7 +129,7 @@ def _alive(strip: Floats) -> Floats:
     """The strip without rows that read 0 all along (dead elements); a lone such column is as the one before it."""
     living = (strip > 0).any(axis=(0, 2))
     strip = strip[:, living] if living.any() else strip
-    seen = (strip > 0).any(axis=(0, 1))
+    seen = np.atleast_1d((strip > 0).any(axis=(0, 1)))
     lone = 1 + np.flatnonzero(~seen[1:-1] & seen[:-2] & seen[2:])
     if len(lone):
         strip = strip.copy()
