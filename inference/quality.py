@@ -50,7 +50,7 @@ class Quality:
             cannot be told there.
         noise: relative noise sigma(T)/T of one pixel in the brightest fifth of the image, high energy.
         goods_noise: the same over goods of transmission 0.02 to 0.5; NaN where there are none.
-        clipped_fraction: share of pixels that stand at one greatest value below the open beam.
+        clipped_fraction: share of pixels that stand at one greatest value below the open beam; 0 for pseudo-colour.
         air_fraction: share of pixels in open beam.
         open_beam: level of the open beam, 1 for a well-normalised scan; NaN where no air is seen.
         dead_lines: rows and columns that read nothing from end to end.
@@ -143,7 +143,8 @@ def assess(scan: Scan) -> Quality:
         one_energy_fraction=int(np.count_nonzero(one_energy & goods)) / covered,
         noise=noise,
         goods_noise=goods_noise,
-        clipped_fraction=_clipped(high),
+        # Every display has a brightest colour, whatever the detector did.
+        clipped_fraction=0.0 if scan.fidelity == "pseudocolour" else _clipped(high),
         air_fraction=int(np.count_nonzero(alive & ~goods)) / goods.size,
         open_beam=level,
         dead_lines=int(np.count_nonzero(dead_rows) + np.count_nonzero(dead_columns)),
