@@ -27,6 +27,7 @@ class NetworkConfig:
         pixel_width: channels of each level's pixel features.
         decoder: channels of the decoder; its finest level has as many as the first stage.
         embedding: length of the embedding.
+        suspicion: channels between the cells' features and their suspicion.
     """
 
     kind: Kind = "parcel"
@@ -41,6 +42,7 @@ class NetworkConfig:
     pixel_width: int = 16
     decoder: int = 48
     embedding: int = 64
+    suspicion: int = 32
 
     @property
     def stride(self) -> int:

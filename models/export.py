@@ -81,7 +81,9 @@ def export(
 
 def _save(network: Network, path: Path) -> None:
     families = len(network.config.families)
-    example = (torch.rand(2, 2, 96, 128), torch.zeros(2, families + 1))
+    pool = network.config.pool
+    # Large enough that no level of the pyramid has one cell only, which the tracer would take for the rule.
+    example = (torch.rand(2, 2, 48 * pool, 64 * pool), torch.zeros(2, families + 1))
     batch, rows, columns = (torch.export.Dim(name) for name in ("batch", "height", "width"))
     # Both inputs share the axis `batch`, as they should; torch warns of it.
     with torch.no_grad(), warnings.catch_warnings(action="ignore", category=UserWarning):

@@ -59,6 +59,7 @@ class Raw(NamedTuple):
         evidence: (N, F, h, w) logits.
         log_areal: (N, 2, h, w) ln(1 + g/cm2).
         embedding: (N, D).
+        suspicion: (N, 1, h, w) logits that watch-list material which nobody declared is in the cell.
     """
 
     score: Tensor
@@ -66,6 +67,23 @@ class Raw(NamedTuple):
     evidence: Tensor
     log_areal: Tensor
     embedding: Tensor
+    suspicion: Tensor
+
+
+class View(NamedTuple):
+    """What of a scan does not depend on its declaration.
+
+    Attributes:
+        evidence: (N, F, h, w) logits.
+        log_areal: (N, 2, h, w) ln(1 + g/cm2).
+        cells: (N, C, h, w) features, of which the maps are made.
+        summary: of the whole scan.
+    """
+
+    evidence: Tensor
+    log_areal: Tensor
+    cells: Tensor
+    summary: Summary
 
 
 class Summary(NamedTuple):
@@ -120,13 +138,17 @@ class Network(nn.Module):
         self.smooth = nn.ModuleList(Conv2dNormActivation(n, n, 3) for n in narrow)
         self.evidence_head = nn.Conv2d(fine, families, 1)
         self.density_head = nn.Conv2d(fine, 2, 1)
+        self.suspicion_cells = nn.Conv2d(fine, config.suspicion, 1)
+        self.suspicion_told = nn.Linear(families + 1 + config.embedding, config.suspicion)
+        self.suspicion_head = nn.Conv2d(config.suspicion, 1, 1)
         with torch.no_grad():  # nothing is there until it is seen
-            self.evidence_head.get_parameter("bias").fill_(-3.0)
+            for head in (self.evidence_head, self.suspicion_head):
+                head.get_parameter("bias").fill_(-3.0)
         self.attention = nn.Conv2d(inner, 1, 1)
         self.describe = nn.Sequential(nn.Linear(2 * inner + fine, config.embedding), nn.Tanh())
         basis = 4 * families + 2 + config.embedding
         self.family_head = _head(basis, families)
-        self.score_head = _head(basis + 5 * families + 1, 1)
+        self.score_head = _head(basis + 5 * families + 1 + 4, 1)
         self.register_buffer("score_scale", torch.ones(()))
         self.register_buffer("score_bias", torch.zeros(()))
         self.register_buffer("family_scale", torch.ones(families))
@@ -153,11 +175,13 @@ class Network(nn.Module):
 
     def raw(self, transmission: Tensor, declared: Tensor, pooled: bool = False) -> Raw:
         """Logits; arguments as `forward`. `pooled`: the transmission has been through `pool_pixels`."""
-        evidence, log_areal, summary = self.look(transmission, pooled)
-        return Raw(*self.judge(summary, declared), evidence, log_areal, summary.embedding)
+        view = self.look(transmission, pooled)
+        suspicion = self.suspect(view, declared)
+        score, materials = self.judge(view.summary, declared, pool_evidence(suspicion).flatten(1))
+        return Raw(score, materials, view.evidence, view.log_areal, view.summary.embedding, suspicion)
 
-    def look(self, transmission: Tensor, pooled: bool = False) -> tuple[Tensor, Tensor, Summary]:
-        """What does not depend on the declaration: evidence and (log) areal densities per cell, and the summary."""
+    def look(self, transmission: Tensor, pooled: bool = False) -> View:
+        """What does not depend on the declaration; `transmission` and `pooled` as for `raw`."""
         fine, levels = self._levels(transmission if pooled else pool_pixels(transmission, self.config))
         x = self.stem(fine)
         maps = []
@@ -174,7 +198,19 @@ class Network(nn.Module):
         log_areal = functional.softplus(self.density_head(cells).float())
         with torch.autocast(x.device.type, enabled=False):
             embedding = self._embedding(x.float(), cells.float())
-            return evidence, log_areal, Summary(pool_evidence(evidence), log_areal.mean((2, 3)), embedding)
+            summary = Summary(pool_evidence(evidence), log_areal.mean((2, 3)), embedding)
+            return View(evidence, log_areal, cells, summary)
+
+    def suspect(self, view: View, declared: Tensor) -> Tensor:
+        """(N, 1, h, w): logits per cell that watch-list material is there which `declared` does not explain.
+
+        The declaration and the whole scan shift the thresholds at which a cell's features count: the same black
+        cell is steel among tools and a threat among tubs of protein.
+        """
+        embedding = view.summary.embedding
+        told = torch.cat((declared.to(embedding.dtype) + torch.zeros_like(embedding[:, :1]), embedding), 1)
+        hidden = functional.relu(self.suspicion_cells(view.cells) + self.suspicion_told(told)[:, :, None, None])
+        return self.suspicion_head(hidden).float()
 
     def _levels(self, t: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Attenuations of the pooled pixels, and learned features of every stage's resolution.
@@ -199,9 +235,10 @@ class Network(nn.Module):
         attended = (deep.flatten(2) * weight).sum(2)
         return self.describe(torch.cat((deep.mean((2, 3)), attended, cells.mean((2, 3))), 1))
 
-    def judge(self, summary: Summary, declared: Tensor) -> tuple[Tensor, Tensor]:
+    def judge(self, summary: Summary, declared: Tensor, suspected: Tensor) -> tuple[Tensor, Tensor]:
         """Scan-level logits, score (N,) and materials (N, F): what is there, and what of it nobody declared.
 
+        `suspected` is the suspicion of the cells, pooled, (N, 4).
         The score sees all evidence once as it is and once without what the declaration leads one to expect:
         a black tub is ordinary in a box of steel tools and odd in one of protein powder.
         """
@@ -211,7 +248,7 @@ class Network(nn.Module):
             expected = declared.to(basis.dtype) + torch.zeros_like(basis[:, :1])
             unexpected = 1 - expected[:, : summary.pooled.shape[2]].unsqueeze(1)
             hidden = (summary.pooled + ABSENT) * unexpected
-            score = self.score_head(torch.cat((basis, hidden.flatten(1), expected), 1))[:, 0]
+            score = self.score_head(torch.cat((basis, hidden.flatten(1), expected, suspected), 1))[:, 0]
             return score, materials
 
 

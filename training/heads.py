@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from leadline.datasets.materials import use_catalogue
 from leadline.datasets.scan import Kind
 from leadline.datasets.simulator.simulate import Sample, simulate_pair
-from leadline.models.network import Network, Summary
+from leadline.models.network import Network, Summary, pool_evidence
 from leadline.training.fit import load_checkpoint, network_from
 from leadline.training.losses import pair_shortfall
 from leadline.training.targets import CellRule, cell_targets, declared_vector, example, redeclare
@@ -41,6 +41,7 @@ class Seen(NamedTuple):
     Attributes:
         pooled, amounts, embedding: one row of `Summary`.
         declared: (V, F + 1).
+        suspected: (V, 4) pooled suspicion of the cells under each.
         label: (V,) whether something is there that this declaration does not explain.
         present: (F,) families that are there.
         scene: number of the scene; twins share it.
@@ -51,6 +52,7 @@ class Seen(NamedTuple):
     amounts: Tensor
     embedding: Tensor
     declared: Tensor
+    suspected: Tensor
     label: Tensor
     present: Tensor
     scene: Tensor
@@ -102,19 +104,22 @@ def _scene(index: int) -> list[Seen]:
 def _seen(index: int, sample: Sample) -> Seen:
     config = _network.config
     given = example(sample, config)
-    with torch.inference_mode():
-        _, _, summary = _network.look(torch.from_numpy(given.transmission)[None], pooled=True)
     watched = [config.families.index(name) for name in config.watched]
     cells, _ = cell_targets(torch.from_numpy(given.areal.astype(np.float32)), watched, CellRule.of(config.kind))
     rng = np.random.default_rng(index)
     # as declared; withheld; naming what is hidden
     versions = [redeclare(given, rng, 0, 0), (declared_vector(None), bool(given.watched)), redeclare(given, rng, 0, 1)]
-    pooled, amounts, embedding = (part[0].clone() for part in summary)
+    declared = torch.from_numpy(np.stack([vector for vector, _ in versions]))
+    with torch.inference_mode():
+        view = _network.look(torch.from_numpy(given.transmission)[None], pooled=True)
+        suspected = [pool_evidence(_network.suspect(view, said[None])).flatten() for said in declared]
+    pooled, amounts, embedding = (part[0].clone() for part in view.summary)
     return Seen(
         pooled,
         amounts,
         embedding,
-        torch.from_numpy(np.stack([vector for vector, _ in versions])),
+        declared,
+        torch.stack(suspected).clone(),
         torch.tensor([float(label) for _, label in versions]),
         ((cells == 1).sum((1, 2)) >= 2).float(),
         torch.tensor(index),
@@ -180,7 +185,7 @@ def _loss(network: Network, rows: Seen) -> Tensor:
     summary = Summary(rows.pooled, rows.amounts, rows.embedding)
     total = torch.zeros(())
     for version, weight in enumerate((0.8, 0.1, 0.1)):
-        score, materials = network.judge(summary, rows.declared[:, version])
+        score, materials = network.judge(summary, rows.declared[:, version], rows.suspected[:, version])
         total = total + weight * functional.binary_cross_entropy_with_logits(score, rows.label[:, version])
         if version == 0:
             total = total + 0.2 * functional.binary_cross_entropy_with_logits(materials, rows.present)

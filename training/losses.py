@@ -19,7 +19,7 @@ class LossConfig:
     """Weights of the parts of the loss.
 
     Attributes:
-        score, materials, cells, areal, pairs: weights.
+        score, materials, cells, suspicion, areal, pairs: weights.
         gamma: focus of the cell loss on cells that are still wrong.
         watch: weight of a watch-list family in the cell loss; the others have 1.
         margin: by how much the logit of a threat should exceed its honest twin's.
@@ -28,6 +28,7 @@ class LossConfig:
     score: float = 1.0
     materials: float = 0.5
     cells: float = 2.0
+    suspicion: float = 1.0
     areal: float = 1.0
     pairs: float = 0.3
     gamma: float = 1.0
@@ -50,6 +51,7 @@ def losses(raw: Raw, batch: Batch, watched: list[int], config: LossConfig) -> di
         "score": (score * weight).sum() / weight.sum().clamp(min=1),
         "materials": functional.binary_cross_entropy_with_logits(raw.materials, batch["present"]),
         "cells": cell_loss(raw.evidence, batch["cells"], watched, config),
+        "suspicion": suspicion_loss(raw.suspicion, batch, watched, config),
         "areal": areal_loss(raw.log_areal, batch["areal"]),
         "pairs": pair_loss(raw.score, batch, config.margin),
     }
@@ -71,6 +73,16 @@ def cell_loss(evidence: Tensor, cells: Tensor, watched: list[int], config: LossC
     weight = torch.ones_like(by_family)
     weight[watched] = config.watch
     return (by_family * weight).sum() / weight.sum()
+
+
+def suspicion_loss(suspicion: Tensor, batch: Batch, watched: list[int], config: LossConfig) -> Tensor:
+    """Focal loss of the cells' suspicion: what is there of the watch list and not declared, all families as one."""
+    cells = batch["cells"][:, watched]
+    hidden = (batch["declared"][:, watched] == 0)[:, :, None, None]
+    there = ((cells == 1) & hidden).any(1, keepdim=True)
+    counted = there | ~((cells == UNSURE) & hidden).any(1, keepdim=True)
+    focal = sigmoid_focal_loss(suspicion, there.float(), alpha=-1, gamma=config.gamma) * counted
+    return focal.sum() / (there.sum() + 0.002 * there.numel())
 
 
 def areal_loss(log_areal: Tensor, areal: Tensor) -> Tensor:

@@ -46,9 +46,9 @@ def build(rng: np.random.Generator, goods: list[Goods], split: MachineSplit) -> 
 
 
 def _other(rng: np.random.Generator) -> Goods:
-    """Goods of a parcel that happens to lie in the same scan: seldom heavy ones."""
+    """Goods of a parcel that happens to lie in the same scan: hardly ever those that look like a threat."""
     honest = [g for g in carried_by("parcel") if not watched(g)]
-    weight = np.array([0.25 if g.hard else 1.0 for g in honest])
+    weight = np.array([0.03 if g.hard else 1.0 for g in honest])
     return honest[int(rng.choice(len(honest), p=weight / weight.sum()))]
 
 

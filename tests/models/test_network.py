@@ -74,6 +74,16 @@ def test_only_the_score_depends_on_the_declaration() -> None:
         assert torch.equal(getattr(nothing, name), getattr(everything, name))
 
 
+def test_suspicion_depends_on_the_declaration_and_evidence_does_not() -> None:
+    network, t = tiny(), torch.rand(1, 2, 64, 96)
+    known = torch.ones(1, FAMILIES + 1)
+    with torch.no_grad():
+        silent, told = network.raw(t, 0 * known), network.raw(t, known)
+    assert silent.suspicion.shape == (1, 1, *silent.evidence.shape[2:])
+    torch.testing.assert_close(silent.evidence, told.evidence)
+    assert (silent.suspicion - told.suspicion).abs().max() > 1e-3
+
+
 def test_pooled_input_is_the_same_as_raw() -> None:
     network = tiny("container")
     scan, declared = torch.rand(1, 2, 75, 90) * 1.3, torch.zeros(1, FAMILIES + 1)

@@ -60,12 +60,12 @@ def test_more_families_keep_the_evidence_of_the_old_ones(network: Network, file:
     wider = widen(old, config).eval()
     scan, _ = scans()
     with torch.no_grad():
-        before, areal, _ = old.look(scan)
-        after, areal_after, _ = wider.look(scan)
+        before, areal = old.look(scan)[:2]
+        after, areal_after = wider.look(scan)[:2]
     assert after.shape[1] == len(more)
     torch.testing.assert_close(after[:, : len(more) - 1], before)
     torch.testing.assert_close(areal_after, areal)
-    assert wider.judge(wider.look(scan)[2], torch.zeros(2, len(more) + 1))[0].shape == (2,)
+    assert wider.raw(scan, torch.zeros(2, len(more) + 1)).score.shape == (2,)
 
 
 def test_the_same_families_change_nothing(network: Network, file: Path) -> None:

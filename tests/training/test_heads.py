@@ -23,7 +23,8 @@ def _seen(scenes: int, generator: torch.Generator) -> list[Seen]:
         present = torch.zeros(FAMILIES)
         noise = torch.randn(64, generator=generator)
         where = torch.tensor(scene)
-        rows.append(Seen(pooled, torch.ones(2), noise, declared, label, present, where, torch.tensor(not explained)))
+        threat = torch.tensor(not explained)
+        rows.append(Seen(pooled, torch.ones(2), noise, declared, torch.zeros(3, 4), label, present, where, threat))
     return rows
 
 
@@ -34,7 +35,8 @@ def test_heads_learn_that_the_declaration_explains():
     fitted = fit_heads(network, _seen(400, generator), epochs=30)
     rows = Seen(*(torch.stack(part) for part in zip(*_seen(100, generator), strict=True)))
     with torch.inference_mode():
-        score, _ = fitted.judge(Summary(rows.pooled, rows.amounts, rows.embedding), rows.declared[:, 0])
+        summary = Summary(rows.pooled, rows.amounts, rows.embedding)
+        score, _ = fitted.judge(summary, rows.declared[:, 0], rows.suspected[:, 0])
     assert ((score > 0) == (rows.label[:, 0] > 0.5)).float().mean() > 0.95
     for key, value in fitted.state_dict().items():
         if not key.startswith(("score_head", "family_head")):

@@ -5,7 +5,7 @@ import torch
 
 from leadline.models.network import Raw
 from leadline.training.data import Batch
-from leadline.training.losses import LossConfig, areal_loss, cell_loss, losses, pair_loss
+from leadline.training.losses import LossConfig, areal_loss, cell_loss, losses, pair_loss, suspicion_loss
 from leadline.training.targets import UNSURE
 
 
@@ -38,6 +38,7 @@ def test_doubtful_scans_do_not_count() -> None:
         torch.zeros(2, 3, 2, 2),
         torch.zeros(2, 2, 2, 2),
         torch.zeros(2, 5),
+        torch.zeros(2, 1, 2, 2),
     )
     wrong = batch(undeclared=torch.tensor([0.0, 0.0]))
     assert losses(raw, wrong, [2], LossConfig())["score"].item() == pytest.approx(4.5, abs=1e-3)
@@ -66,6 +67,23 @@ def test_rare_families_count_as_much_as_common_ones() -> None:
     assert a > 1 and b > 1 and a / b < 2
 
 
+def test_suspicion_is_of_what_nobody_declared() -> None:
+    cells = torch.zeros(2, 3, 2, 2, dtype=torch.uint8)
+    cells[:, 2, 0, 0], cells[:, 2, 1, 1], cells[:, 0, 0, 1] = 1, UNSURE, 1
+    declared = torch.zeros(2, 4)
+    declared[1, 2] = 1  # the second scan names what is there
+    suspicion = torch.full((2, 1, 2, 2), -9.0)
+    suspicion[0, 0, 0, 0] = 9.0
+    suspicion[0, 0, 1, 1] = 9.0  # may or may not be: no loss
+    right = suspicion_loss(suspicion, batch(cells=cells, declared=declared), [2], LossConfig())
+    assert right.item() == pytest.approx(0, abs=1e-6)
+    suspicion[1, 0, 0, 0] = 9.0
+    accused = suspicion_loss(suspicion, batch(cells=cells, declared=declared), [2], LossConfig())
+    suspicion[1, 0, 0, 0], suspicion[0, 0, 0, 0] = -9.0, -9.0
+    missed = suspicion_loss(suspicion, batch(cells=cells, declared=declared), [2], LossConfig())
+    assert accused.item() > 5 and missed.item() > 5
+
+
 def test_areal_loss_is_nothing_where_all_is_right() -> None:
     areal = torch.tensor([[[[0.0, 10.0]], [[0.0, 4.0]]]])
     assert areal_loss(torch.log1p(areal), areal).item() == pytest.approx(0)
@@ -74,7 +92,8 @@ def test_areal_loss_is_nothing_where_all_is_right() -> None:
 
 def test_parts_add_up_by_their_weights() -> None:
     torch.manual_seed(0)
-    raw = Raw(torch.randn(2), torch.randn(2, 3), torch.randn(2, 3, 2, 2), torch.rand(2, 2, 2, 2), torch.zeros(2, 5))
+    maps = torch.randn(2, 3, 2, 2), torch.rand(2, 2, 2, 2)
+    raw = Raw(torch.randn(2), torch.randn(2, 3), *maps, torch.zeros(2, 5), torch.randn(2, 1, 2, 2))
     config = LossConfig()
     parts = losses(raw, batch(), [2], config)
     total = sum(getattr(config, k) * v for k, v in parts.items() if k != "loss")
