@@ -72,10 +72,10 @@ def machine_from(raw: Mapping[str, Any]) -> Machine:
     machine = Machine(**values)
     if machine.kind not in KINDS or machine.detector not in _DESIGNS:
         raise ValueError(f"{machine.kind} scanner with a detector {machine.detector!r}")
-    for name in ("energies", "quanta", "blur_px", "scatter", "pedestal", "electronics"):
+    least = dict.fromkeys(("energies", "quanta", "level"), 0.0) | {"shift_px": -1e12}
+    for name in (*least, "blur_px", "scatter", "pedestal", "electronics"):
         pair = getattr(machine, name)
-        least = 0 if name in ("energies", "quanta") else -1e-12
-        if len(pair) != 2 or not all(least < float(v) < 1e12 for v in pair):
+        if len(pair) != 2 or not all(least.get(name, -1e-12) < float(v) < 1e12 for v in pair):
             raise ValueError(f"{name} {pair!r}")
     if not 0.01 < machine.pixel_mm < 100:
         raise ValueError(f"pixel_mm {machine.pixel_mm!r}")

@@ -23,9 +23,8 @@ from measure_calibration import calibrated
 
 from leadline.datasets.scan import Kind, LeadlineError, Scan
 from leadline.datasets.simulator import appearance
-from leadline.datasets.simulator.background import Background, measure
+from leadline.datasets.simulator.background import Background, measure, measure_with
 from leadline.datasets.simulator.goods import scenarios
-from leadline.datasets.simulator.known_machine import measure_with
 from leadline.datasets.simulator.projection import Projection, cut, project
 from leadline.datasets.simulator.scanner import Machine, blur_kernel
 from leadline.datasets.simulator.simulate import build_scene

@@ -1,15 +1,15 @@
-"""What a scan tells of its own scanner and goods: enough to project a threat into it.
+"""What a scan tells of its own scanner and where its goods lie: enough to project a threat into it.
 
 Nothing here needs to know how the scan came about: noise, blur, channel misregistration and pedestal
-are measured on the picture, the goods are described by stand-ins (polyethylene, aluminium, steel, lead
-and mixtures of neighbours) that attenuate both channels as the picture shows. Only the energy response
-is taken from the names of the energies, unless the caller knows the machine.
+are measured on the picture. Only the energy response is taken from the names of the energies, unless
+the caller knows the machine.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,20 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from leadline.datasets.formats.description import energy_kv
-from leadline.datasets.physics.forward import transmission_and_noise
 from leadline.datasets.scan import Kind, LeadlineError, Scan
 from leadline.datasets.simulator.appearance import blur_of, noise_of, repaired, shift_of
 from leadline.datasets.simulator.scanner import Machine
 
 Float32Array = npt.NDArray[np.float32]
 
-STAND_INS = ("polyethylene", "aluminium", "steel", "tin", "lead")
-"""Materials that stand for whatever goods there are, by rising attenuation of the low channel."""
-
 DEEPEST = 9.0
 """Greatest -ln T (high) that goods are told by; what is deeper counts as this."""
 
-_GRID = np.concatenate([[0.0], np.geomspace(0.01, DEEPEST, 60)]).astype(np.float32)
+_NOISE = 0.03
 _PIXEL_MM: dict[Kind, float] = {"parcel": 1.4, "container": 4.5}
 _DARK: dict[Kind, float] = {"parcel": 3e-3, "container": 2e-3}
 _THINNEST_MM: dict[Kind, list[tuple[float, float]]] = {
@@ -112,55 +108,6 @@ class Background:
         """Where goods lie (rows, columns): no air, and nothing as thin as walls, rails, posts and floors."""
         return goods_mask(self.scan)
 
-    @cached_property
-    def _stand_ins(self) -> tuple[Float32Array, Float32Array, Float32Array]:
-        """Mass attenuation (S, E); areal densities (S, G) at the depths of `_GRID`; -ln T(low) there (S, G)."""
-        attenuation = self.machine.response.attenuation(STAND_INS)
-        areal, low = [], []
-        for one in attenuation:
-            fine = np.concatenate([[0.0], np.geomspace(1e-3, 800, 400)]).astype(np.float32)
-            light, _ = transmission_and_noise(fine[None], one[None], self.machine.response)
-            depth = -np.log(np.maximum(light, 1e-12))
-            at = np.interp(_GRID, depth[0], fine)
-            areal.append(at)
-            low.append(np.interp(at, fine, depth[1]))
-        return attenuation, np.asarray(areal, np.float32), np.asarray(low, np.float32)
-
-    def depth(self, window: tuple[int, int, int, int]) -> Float32Array:
-        """Optical depth of the goods at the working energies.
-
-        Every pixel is averaged over as few neighbours as its noise asks for, in transmission; its
-        material over more. Its depth is that of a mixture of the two neighbouring stand-ins between
-        which its low channel lies.
-
-        Args:
-            window: (y0, y1, x0, x1).
-
-        Returns:
-            float32 (E, y1 - y0, x1 - x0), 0 or more.
-        """
-        light = [self._smooth(channel, window, aim) for channel, aim in ((0, 0.015), (0, 0.006), (1, 0.006))]
-        high, wide_high, wide_low = (np.clip(-np.log(v), 0, DEEPEST) for v in light)
-        attenuation, areal, low = self._stand_ins
-        flat = wide_high.ravel()
-        expected = np.stack([np.interp(flat, _GRID, row) for row in low])  # (S, N)
-        order = np.sort(expected, axis=0)  # behind thick goods of megavolts the stand-ins' order may turn
-        rank = np.argsort(expected, axis=0)
-        measured = np.clip(wide_low.ravel(), order[0], order[-1])
-        upper = np.clip((order < measured).sum(axis=0), 1, len(order) - 1)
-        pixels = np.arange(len(flat))
-        below, above = order[upper - 1, pixels], order[upper, pixels]
-        share = ((measured - below) / np.maximum(above - below, 1e-6)).astype(np.float32)
-        thick = np.stack([np.interp(high.ravel(), _GRID, row) for row in areal]).astype(np.float32)
-        first, second = rank[upper - 1, pixels], rank[upper, pixels]
-        depth = attenuation[first].T * (thick[first, pixels] * (1 - share))
-        depth += attenuation[second].T * (thick[second, pixels] * share)
-        return depth.reshape(-1, *high.shape)
-
-    def light(self, channel: int, window: tuple[int, int, int, int]) -> Float32Array:
-        """What comes through the goods of a window, 1 without any, averaged where it is noisy; (rows, columns)."""
-        return self._smooth(channel, window, 0.03)
-
     def floor_variance(self, channel: int) -> float:
         """Noise variance without any light, where the machine is known; its quantisation alone else."""
         return self.machine.floor_variance[channel]
@@ -177,8 +124,11 @@ class Background:
         before, after = self.machine.around(light, channel), self.machine.around(behind, channel)
         return np.asarray(self.scattering * (after - before), np.float32)
 
-    def _smooth(self, channel: int, window: tuple[int, int, int, int], aim: float) -> Float32Array:
-        """Primary transmission of a window, averaged over 1 to 13 pixels a side until its noise is below `aim`."""
+    def light(self, channel: int, window: tuple[int, int, int, int]) -> Float32Array:
+        """What comes through the goods of a window, 1 without any; (rows, columns).
+
+        Averaged over 1 to 13 pixels a side, as few as bring the noise below 0.03.
+        """
         y0, y1, x0, x1 = window
         margin = 8
         rows, columns = self.scan.shape
@@ -191,7 +141,7 @@ class Background:
         chosen = cv2.blur(part, (13, 13), borderType=cv2.BORDER_REPLICATE)[inner].copy()
         for size in (9, 5, 3, 1):
             mean = cv2.blur(part, (size, size), borderType=cv2.BORDER_REPLICATE)[inner]
-            enough = mean * (self.quanta[channel] * size**2 * aim**2) > 1
+            enough = mean * (self.quanta[channel] * size**2 * _NOISE**2) > 1
             chosen[enough] = mean[enough]
         return np.maximum(chosen, np.float32(np.exp(-DEEPEST)))
 
@@ -229,6 +179,32 @@ def measure(scan: Scan, machine: Machine | None = None) -> Background:
     total = (blur_of(t[0]), blur_of(t[1]))
     blur = (_without(total[0], smoothing), _without(total[1], smoothing))
     return Background(scan, machine, level, scattering * around, quanta, blur, shift_of(t), smoothing, scattering)
+
+
+def measure_with(scan: Scan, machine: Machine, profile: str | Path) -> Background:
+    """Measure a scan as a background, by the machine of its scanner's profile (`datasets.fitted`).
+
+    Energy response, quanta, blur, displacement and smoothing are the machine's; scatter is told by the scan's own
+    darkest places, for behind goods it depends on what lies around.
+
+    Raises:
+        LeadlineError: the scan is of the other kind of scanner, or holds no two energies.
+    """
+    told = scan.scanner
+    if told.kind is not None and told.kind != machine.kind:
+        raise LeadlineError(
+            f"{scan.path or 'scan'}: a {told.kind} scan, but {profile} is the profile of a {machine.kind} scanner; "
+            "leave --profile out, or give that of its scanner"
+        )
+    found = measure(replace(scan, scanner=replace(told, kind=machine.kind)))
+    usual = found.machine
+    own = replace(
+        machine, scatter=usual.scatter, scatter_width=usual.scatter_width, pedestal=usual.pedestal,
+        pixel_mm=told.pixel_mm or machine.pixel_mm,
+    )  # fmt: skip
+    return replace(
+        found, machine=own, quanta=own.quanta, blur_px=own.blur_px, shift_px=own.shift_px, smoothing_px=own.smoothing_px
+    )
 
 
 def goods_mask(scan: Scan) -> npt.NDArray[np.bool_]:

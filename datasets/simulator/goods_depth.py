@@ -17,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from leadline.datasets.physics.forward import transmission
-from leadline.datasets.simulator.background import DEEPEST, STAND_INS, Background
+from leadline.datasets.simulator.background import DEEPEST, Background
 from leadline.datasets.simulator.geometry import Window
 from leadline.datasets.simulator.scanner import blur_kernel
 
 Float32Array = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+
+STAND_INS = ("polyethylene", "aluminium", "steel", "tin", "lead")
+"""Materials that stand for whatever goods there are, by rising attenuation of the low channel."""
 
 _REACH = 6  # pixels around that are averaged
 _ROUNDS = 10  # of sharpening

@@ -61,15 +61,15 @@ def project(
     # Only now, so that --help and mistakes in the options answer at once.
     import numpy as np
 
+    from leadline.datasets.fitted import fitted_scanner
     from leadline.datasets.formats import read_scan
     from leadline.datasets.scan import LeadlineError
-    from leadline.datasets.simulator.background import measure
-    from leadline.datasets.simulator.known_machine import machine_of, measure_with
+    from leadline.datasets.simulator.background import measure, measure_with
     from leadline.datasets.simulator.threats import hide_in, scenario_for
 
     _check_target(out, scan)
     honest = read_scan(scan, scanner=scanner)  # type: ignore[arg-type]
-    machine = None if profile is None else machine_of(profile)
+    machine = None if profile is None else fitted_scanner(profile).machine
     if box is not None and not (0 <= box[0] < box[2] <= honest.shape[1] and 0 <= box[1] < box[3] <= honest.shape[0]):
         raise LeadlineError(
             f"--box {' '.join(map(str, box))}: is no box in the scan of {honest.shape[1]} x {honest.shape[0]} pixels; "

@@ -1,4 +1,6 @@
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,19 @@ def short(tiny: NetworkConfig, tmp_path_factory: pytest.TempPathFactory) -> Call
 def checkpoint(short: Callable[..., FitConfig], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The final checkpoint of a fit of two steps."""
     return fit(short(tmp_path_factory.mktemp("fit") / "run"), progress=False)
+
+
+@pytest.fixture(scope="session")
+def full_after() -> Callable[[int], AbstractContextManager[None]]:
+    """`with full_after(size)`: files cannot grow beyond so many bytes, as on a disk that fills up."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited

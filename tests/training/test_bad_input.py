@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +33,6 @@ SMALL = (
 
 def leadline(*arguments: object) -> Any:
     return CliRunner().invoke(main, [str(a) for a in arguments])
-
-
-@contextmanager
-def full_after(size: int) -> Iterator[None]:
-    """Files cannot grow beyond a size, as on a disk that fills up."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +92,7 @@ def commands(parcels: Path, pairs: Path, out: Path) -> dict[str, list[object]]:
 
 @pytest.mark.parametrize("name", ["evaluate", "palette", "project", "quantise", "calibrate"])
 def test_a_full_disk_is_told_and_nothing_half_written_is_left(
-    parcels: Path, pairs: Path, tmp_path: Path, name: str
+    parcels: Path, pairs: Path, tmp_path: Path, name: str, full_after: Any
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -118,7 +104,7 @@ def test_a_full_disk_is_told_and_nothing_half_written_is_left(
     assert set(left) <= {"rows.jsonl"}, left  # the lines that were measured stay; the command goes on from them
 
 
-def test_an_evaluation_goes_on_after_a_full_disk(parcels: Path, tmp_path: Path) -> None:
+def test_an_evaluation_goes_on_after_a_full_disk(parcels: Path, tmp_path: Path, full_after: Any) -> None:
     out = tmp_path / "out"
     command = ["evaluate", MODEL, parcels, "--processes", 1, "--out", out]
     with full_after(12_000):

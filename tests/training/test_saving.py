@@ -1,8 +1,6 @@
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,17 +12,6 @@ from leadline.training.fit import load_checkpoint
 from leadline.training.saving import WholeFiles, explained, write_whole
 
 
-@contextmanager
-def full_after(size: int) -> Iterator[None]:
-    """Files cannot grow beyond a size, as on a disk that fills up."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_checkpoint_is_read_as_torch_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.ckpt"
     WholeFiles().save_checkpoint({"leadline": {}, "state_dict": {"a": torch.arange(3)}}, path)
@@ -32,7 +19,7 @@ def test_a_checkpoint_is_read_as_torch_reads_it(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["x.ckpt"]
 
 
-def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path, full_after: Any) -> None:
     path = tmp_path / "last.ckpt"
     write_whole(path, b"old")
     with full_after(100_000), pytest.raises(OSError, match="File too large"):
@@ -71,31 +58,32 @@ def test_what_a_worker_tells_comes_without_its_traceback(tmp_path: Path) -> None
         raise RuntimeError(text)
 
 
-def train(out: Path, most: int) -> Result:
-    """A fit on a disk where files of so many bytes at most can be written."""
+def train(out: Path) -> Result:
+    """A short fit."""
     config = out.with_name("full.toml")
     config.write_text(
         'kind = "parcel"\n[fit]\nsteps = 4\nbatch = 4\ncanvas = [64, 80]\nvalidation = 0\nsave_minutes = 0.0\n'
         "bf16 = false\n[scans]\nworkers = 0\nscenes = 2\n[machine]\nthreads = 1\n"
         "[network]\nwidths = [16, 16, 16, 16]\nblocks = [0, 1, 1, 1]\ndecoder = 16\npixel_width = 8\nembedding = 12\n"
     )
-    with full_after(most):
-        return CliRunner().invoke(main, ["train", str(config), "--out", str(out)])
+    return CliRunner().invoke(main, ["train", str(config), "--out", str(out)])
 
 
-def test_a_fit_on_a_full_disk_ends_with_advice_and_goes_on(tmp_path: Path) -> None:
+def test_a_fit_on_a_full_disk_ends_with_advice_and_goes_on(tmp_path: Path, full_after: Any) -> None:
     out = tmp_path / "run"
-    done = train(out, 600_000)
+    with full_after(600_000):
+        done = train(out)
     assert done.exit_code == 2, done.output
     assert "last.ckpt: cannot be written, the disk is full (File too large)" in done.stderr
     assert "nothing was saved yet" in done.stderr
     assert not list(out.glob(".*.part")) and not (out / "final.ckpt").exists()
-    done = train(out, 1 << 30)
+    done = train(out)
     assert done.exit_code == 0, done.output
     assert load_checkpoint(out / "final.ckpt")["global_step"] == 4
 
 
-def test_scenes_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
-    done = train(tmp_path / "run", 20_000)
+def test_scenes_that_cannot_be_kept_are_told(tmp_path: Path, full_after: Any) -> None:
+    with full_after(20_000):
+        done = train(tmp_path / "run")
     assert done.exit_code == 2 and "the scene cannot be kept (File too large)" in done.stderr
     assert not [p for p in (tmp_path / "run" / "scenes").rglob("*") if p.is_file() and p.suffix != ".scene"]

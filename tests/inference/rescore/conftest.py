@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,3 +57,21 @@ def matters(ledger: str | Path, kinds: tuple[str, ...] = ("verdict", "failure", 
 def matters_fixture() -> Callable[..., list[Row]]:
     """`matters`, for test modules."""
     return matters
+
+
+@pytest.fixture(scope="session")
+def wait_for_rows() -> Callable[..., None]:
+    """Waits until a run has recorded so many rows, or is over."""
+
+    def wait(place: str | Path, count: int, process: subprocess.Popen[str]) -> None:
+        while process.poll() is None:
+            if "://" in str(place) or Path(place).exists():
+                try:
+                    with Ledger.open(place, create=False) as ledger:
+                        if ledger.head()[0] >= count:
+                            return
+                except Exception:
+                    pass
+            time.sleep(0.05)
+
+    return wait

@@ -32,19 +32,6 @@ def begin(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([*PROGRAM, "rescore", *map(str, arguments)], stderr=subprocess.PIPE, text=True, **options)
 
 
-def wait_for_rows(place: str | Path, count: int, process: subprocess.Popen[str]) -> None:
-    """Wait until a run has recorded so many rows."""
-    while process.poll() is None:
-        if "://" in str(place) or Path(place).exists():
-            try:
-                with Ledger.open(place, create=False) as ledger:
-                    if ledger.head()[0] >= count:
-                        return
-            except Exception:
-                pass
-        time.sleep(0.05)
-
-
 def test_files_that_lie(scans: Path, tmp_path: Path, run_rescore: Any, matters: Rows) -> None:
     """Each bad file is one row that says why; names in any encoding; links that lead back; the same scan twice."""
     archive = tmp_path / "archive"
@@ -208,7 +195,7 @@ def test_disk_full(scans: Path, small_disk: Path, run_rescore: Any, matters: Row
         assert verify(ledger).intact
 
 
-def test_database_gone_and_back(scans: Path, postgresql: Any, models: Any, matters: Rows) -> None:
+def test_database_gone_and_back(scans: Path, postgresql: Any, models: Any, matters: Rows, wait_for_rows: Any) -> None:
     place = postgresql.place()
     with begin(scans, "--ledger", place, "--model", models["parcel"], "--workers", "1") as process:
         wait_for_rows(place, 1, process)
@@ -224,7 +211,7 @@ def test_database_gone_and_back(scans: Path, postgresql: Any, models: Any, matte
         assert verify(ledger).intact
 
 
-def test_ctrl_c(scans: Path, tmp_path: Path, models: Any, run_rescore: Any, matters: Rows) -> None:
+def test_ctrl_c(scans: Path, tmp_path: Path, models: Any, run_rescore: Any, matters: Rows, wait_for_rows: Any) -> None:
     archive = tmp_path / "archive"
     for n in range(10):
         shutil.copytree(scans, archive / f"copy{n}")

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,19 +45,6 @@ def begin(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     """Start `leadline rescore` and go on."""
     command = [*PROGRAM, "rescore", *map(str, arguments)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
-
-
-def wait_for_rows(place: str | Path, count: int, process: subprocess.Popen[str]) -> None:
-    """Wait until a run has recorded so many rows."""
-    while process.poll() is None:
-        if "://" in str(place) or Path(place).exists():
-            try:
-                with Ledger.open(place, create=False) as ledger:
-                    if ledger.head()[0] >= count:
-                        return
-            except Exception:
-                pass
-        time.sleep(0.05)
 
 
 def test_every_scan_has_a_verdict(undisturbed: Path, matters: Rows) -> None:
@@ -141,7 +127,7 @@ def test_again_screens_nothing(undisturbed: Path, scans: Path, run_rescore: Any)
 
 
 def test_killed_and_run_again(
-    undisturbed: Path, scans: Path, models: Any, place: str, run_rescore: Any, matters: Rows
+    undisturbed: Path, scans: Path, models: Any, place: str, run_rescore: Any, matters: Rows, wait_for_rows: Any
 ) -> None:
     """SIGKILL in the middle, twice, then to the end with two workers: as if nothing had happened."""
     for count in (3, 20):
