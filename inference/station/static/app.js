@@ -1,6 +1,6 @@
 // The page: holds queue, viewer and panel together; live updates; keys.
 
-import { $, ask, setCsrf, toast } from "./dom.js";
+import { $, RETRY_MS, ask, setCsrf, toast } from "./dom.js";
 import { addUser, prepareSearch, search, searchAlike, showUsers, supervise } from "./pages.js";
 import { askFound, askOverride, askPapers, showDecision, showHistory, showKeys, showMore, showVerdict } from "./panel.js";
 import { Queue } from "./queue.js";
@@ -8,7 +8,7 @@ import { look, mode, prepareTools, ready, reset, toggle, viewer } from "./tools.
 import { readMaps } from "./viewer.js";
 import { language, setLanguage, t } from "./words.js";
 
-const state = { detail: null, person: null, view: "station", events: null, opening: 0, live: null };
+const state = { detail: null, picture: null, person: null, view: "station", events: null, opening: 0, live: null };
 const queue = new Queue((id) => open(id));
 
 // --- the scan ---------------------------------------------------------------------------------------------------
@@ -17,34 +17,68 @@ async function open(id, keep = false) {
   const turn = ++state.opening;
   if (!keep) show("station");
   queue.current = id;
+  if (state.picture?.id !== id) state.picture = null; // what is on its way for another scan comes too late
   queue.render();
   try {
     const detail = await ask(`/api/scans/${id}`);
     if (turn !== state.opening) return;
-    const same = state.detail?.summary.id === id && state.detail.summary.state === detail.summary.state;
     state.detail = detail;
     panel();
-    if (same) return;
-    $("empty").hidden = detail.summary.state === "screened";
-    $("empty").textContent = detail.summary.state === "screened" ? "" : `${detail.summary.name}: ${detail.summary.error ?? t(detail.summary.state)}`;
-    if (detail.summary.state !== "screened") { viewer?.clear(); return; }
-    const [pixels, maps] = await Promise.all([ask(`/api/scans/${id}/pixels`, { raw: true }), ask(`/api/scans/${id}/maps`, { raw: true })]);
-    const [values, planes] = await Promise.all([pixels.arrayBuffer(), maps.arrayBuffer(), ready]);
-    if (turn !== state.opening) return;
-    if (!viewer) { // told by `ready`; verdict and decision work without the picture
-      $("empty").hidden = false;
-      $("empty").textContent = t("no_webgl");
-    }
-    const { rows, columns, scanner } = detail.summary;
-    viewer?.show({
-      values: new Uint16Array(values), scale: Number(pixels.headers.get("X-Leadline-Scale")), rows, columns, scanner, pixel_mm: detail.maps.pixel_mm,
-      maps: readMaps(planes, detail.maps), regions: detail.line.regions, opaque: detail.line.quality.unpenetrated,
-    });
-    $("stage").dataset.scan = id;
-    if (!detail.summary.decision) ask(`/api/scans/${id}/opened`, { method: "POST" }).catch(() => {});
+    await picture(detail);
   } catch (error) {
-    if (turn === state.opening && error.status !== 401) toast(error.message);
+    if (turn === state.opening && error.status !== 401) failed(id, turn, error);
   }
+}
+
+/** Bring a scan's picture onto the stage. A scan that is opened again while its picture is on its way waits for the same one. */
+function picture(detail) {
+  const { id, state: stands } = detail.summary;
+  if (state.picture?.id === id && state.picture.stands === stands) return state.picture.done;
+  const mine = state.picture = { id, stands };
+  mine.done = draw(detail, () => state.picture === mine).catch((error) => {
+    if (state.picture === mine) state.picture = null; // the next opening asks anew
+    throw error;
+  });
+  return mine.done;
+}
+
+async function draw(detail, wanted) {
+  const { id, name, state: stands, error, decision, rows, columns, scanner } = detail.summary;
+  say(stands === "screened" ? "" : `${name}: ${error ?? t(stands)}`);
+  if (stands !== "screened") return;
+  const [pixels, maps] = await Promise.all([ask(`/api/scans/${id}/pixels`, { raw: true }), ask(`/api/scans/${id}/maps`, { raw: true }), ready]);
+  if (!wanted()) return;
+  say(viewer ? "" : t("no_webgl")); // verdict and decision work without the picture
+  viewer?.show({
+    values: new Uint16Array(pixels.bytes), scale: Number(pixels.headers.get("X-Leadline-Scale")), rows, columns, scanner, pixel_mm: detail.maps.pixel_mm,
+    maps: readMaps(maps.bytes, detail.maps), regions: detail.line.regions, opaque: detail.line.quality.unpenetrated,
+  });
+  $("stage").dataset.scan = id;
+  if (!decision) ask(`/api/scans/${id}/opened`, { method: "POST" }).catch(() => {});
+}
+
+/** Words in place of the picture: never one scan's picture beside another one's verdict. */
+function say(text) {
+  viewer?.clear();
+  delete $("stage").dataset.scan;
+  $("empty").hidden = !text;
+  $("empty").textContent = text;
+  delete $("empty").dataset.t; // another language must not bring back what stood here first
+}
+
+/** A scan could not be fetched: that is said, nothing of another scan stays beside it, and what may pass is tried again. */
+function failed(id, turn, error) {
+  const told = t("not_shown", queue.scans.get(id)?.name ?? id, error.message) + (error.passing ? ` · ${t("retrying")}` : "");
+  if (state.detail?.summary.id !== id) {
+    state.detail = null;
+    for (const part of ["verdict", "decision", "more"]) $(part).replaceChildren();
+  }
+  if ($("stage").dataset.scan === id) toast(told);
+  else {
+    state.picture = null;
+    say(told);
+  }
+  if (error.passing) setTimeout(() => { if (turn === state.opening) open(id, true); }, RETRY_MS);
 }
 
 function panel() {
@@ -53,11 +87,14 @@ function panel() {
   showMore(state.detail, actions);
 }
 
+/** The scan on the screen; none while another one that was asked for is on its way, so that no key decides the wrong one. */
+const shown = () => (state.detail?.summary.id === queue.current ? state.detail.summary : null);
+
 const actions = {
   open,
   async decide(decision) {
-    const scan = state.detail?.summary;
-    if (!scan || (scan.state !== "screened" && scan.state !== "failed")) return;
+    const scan = shown();
+    if (scan?.state !== "screened" && scan?.state !== "failed") return;
     const json = { decision };
     if (scan.verdict && scan.verdict !== decision) {
       const answer = await askOverride(scan.verdict, decision);
@@ -67,7 +104,7 @@ const actions = {
     await entered(ask(`/api/scans/${scan.id}/decision`, { method: "POST", json }));
   },
   async result(found) {
-    const scan = state.detail?.summary;
+    const scan = shown();
     if (scan?.decision !== "inspect" || scan.result) return;
     const answer = found ? await askFound(state.detail.maps?.families ?? []) : {};
     if (answer) await entered(ask(`/api/scans/${scan.id}/result`, { method: "POST", json: { found, ...answer } }));
@@ -104,19 +141,24 @@ async function firstScans() {
   return (await Promise.all(lists.map((query) => ask(`/api/scans?${query}`)))).flatMap((page) => page.scans);
 }
 
+function connected(live) {
+  state.live = live;
+  $("connection").textContent = t(live ? "connected" : "lost");
+  $("connection").classList.toggle("lost", !live);
+}
+
 async function listen(scans) {
   for (const scan of scans) queue.put(scan, false);
   queue.render();
-  openFirst();
+  if (queue.current) open(queue.current, true); else openFirst(); // it may have changed, or failed to come, while nobody told
   const after = Math.max(0, ...scans.map((s) => s.change));
   state.events?.close();
   const events = new EventSource(`/api/events?after=${after}`);
   state.events = events;
-  const connected = (live) => { state.live = live; $("connection").textContent = t(live ? "connected" : "lost"); $("connection").classList.toggle("lost", !live); };
   events.onopen = () => connected(true);
   events.onerror = () => {
     connected(false);
-    if (events.readyState === EventSource.CLOSED) setTimeout(() => start().catch(() => {}), 3000);
+    if (events.readyState === EventSource.CLOSED) setTimeout(begin, RETRY_MS);
   };
   events.addEventListener("login", () => { events.close(); logIn(); });
   let asked = false;
@@ -173,6 +215,15 @@ async function start() {
   $("tabs").querySelector("[data-view=users]").hidden = role !== "admin" || !login;
   if (state.view === "login") show("station");
   await listen(scans);
+}
+
+/** Start, as often as it takes until the station answers. */
+function begin() {
+  start().catch((error) => {
+    if (!error.passing) return toast(error.message);
+    connected(false);
+    setTimeout(begin, RETRY_MS);
+  });
 }
 
 function speak(next) {
@@ -232,7 +283,7 @@ async function send(files) {
     for (const [key, value] of Object.entries(papers)) if (value) form.append(key, value);
     try {
       const { id } = await ask("/api/scans", { method: "POST", form });
-      if (scans.size === 1) queue.current = id;
+      if (scans.size === 1) open(id, true);
       toast(t("sent", name), false);
     } catch (error) { toast(`${name}: ${error.message}`); }
   }
@@ -270,4 +321,4 @@ $("login-form").addEventListener("submit", async (event) => {
 });
 $("logout-button").addEventListener("click", async () => { await ask("/api/session", { method: "DELETE" }).catch(() => {}); location.reload(); });
 speak(localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en"));
-start().catch((error) => toast(error.message));
+begin();

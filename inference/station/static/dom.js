@@ -1,5 +1,7 @@
 // Small helpers: elements made from text, never from HTML; requests with the one error shape.
 
+import { t } from "./words.js";
+
 /** An element: attributes (on... are listeners), then children; strings become text. */
 export function el(name, attributes = {}, ...children) {
   const svg = SVG.has(name);
@@ -43,22 +45,29 @@ export class Refusal extends Error {
     this.status = status;
     this.code = body.code;
   }
+
+  /** Whether the same request may succeed later: the connection or the station failed, and nobody refused. */
+  get passing() { return this.status === 0 || this.status >= 500; }
 }
 
-/** A request; JSON in and out. Throws `Refusal`. */
+/** Milliseconds before what failed in passing is tried again. */
+export const RETRY_MS = 2000;
+
+/** A request; JSON in and out, or `raw` bytes with the answer's headers. Throws `Refusal`, of status 0 where no whole answer came. */
 export async function ask(path, { method = "GET", json, form, raw = false } = {}) {
   const headers = {};
   if (csrf && method !== "GET") headers["X-CSRF-Token"] = csrf;
   if (json !== undefined) headers["Content-Type"] = "application/json";
-  const response = await fetch(path, { method, headers, body: json !== undefined ? JSON.stringify(json) : form, cache: "default" });
-  if (!response.ok) {
-    const body = await response.json().catch(() => ({}));
-    const refusal = new Refusal(response.status, body.error ?? { message: response.statusText, code: "error" });
-    if (response.status === 401 && !path.startsWith("/api/session")) document.dispatchEvent(new CustomEvent("login-needed"));
-    throw refusal;
-  }
-  if (raw) return response;
-  return response.status === 204 ? null : response.json();
+  let response, body;
+  try {
+    response = await fetch(path, { method, headers, body: json !== undefined ? JSON.stringify(json) : form, cache: "default" });
+    if (!response.ok) body = await response.json().catch(() => ({}));
+    else if (raw) body = { bytes: await response.arrayBuffer(), headers: response.headers };
+    else body = response.status === 204 ? null : await response.json();
+  } catch { throw new Refusal(0, { message: t("unreachable"), code: "unreachable" }); }
+  if (response.ok) return body;
+  if (response.status === 401 && !path.startsWith("/api/session")) document.dispatchEvent(new CustomEvent("login-needed"));
+  throw new Refusal(response.status, body.error ?? { message: response.statusText, code: "error" });
 }
 
 let timer = 0;

@@ -50,7 +50,7 @@ export function listen(viewer, stage, told) {
       const dx = now[0] - held.at[0], dy = now[1] - held.at[1];
       if (held.kind === "pan") viewer.pan(dx, dy);
       else if (held.kind === "window") viewer.setSpan(viewer.span.width * Math.exp(dx / 220), viewer.span.level + (dy * viewer.span.width) / 350);
-      else { viewer.line.splice(2, 2, ...scanned(now)); viewer.draw(); }
+      else if (viewer.line) { viewer.line.splice(2, 2, ...scanned(now)); viewer.draw(); } // none: another scan came up under the pointer
       if (held.kind !== "ruler") held.at = now;
     }
     told(...scanned(now));

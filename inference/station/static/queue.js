@@ -32,6 +32,11 @@ export class Queue {
   }
 
   render() {
+    if ($("queue").querySelector(":active")) { // a card that moves between press and release loses the click: the list stands still
+      clearTimeout(this.later);
+      this.later = setTimeout(() => this.render(), 50);
+      return;
+    }
     const list = this.list(), waiting = [...this.scans.values()].filter((s) => s.state === "queued" || s.state === "working").length;
     $("waiting").textContent = waiting ? t("waiting_n", waiting) : "";
     const focused = document.activeElement?.dataset?.scan;

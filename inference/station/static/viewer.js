@@ -31,7 +31,7 @@ export class Viewer {
   }
 
   clear() {
-    this.data = null;
+    this.data = this.line = null;
     this.draw();
   }
 
@@ -116,7 +116,7 @@ export class Viewer {
 
   /** The ruler's length in words. */
   length() {
-    if (!this.line) return "";
+    if (!this.line || !this.data) return "";
     const [x0, y0, x1, y1] = this.line, pixels = Math.hypot(x1 - x0, y1 - y0), mm = this.data.pixel_mm;
     if (!mm) return `${pixels.toFixed(0)} px`;
     return pixels * mm >= 1000 ? `${((pixels * mm) / 1000).toFixed(2)} m` : `${(pixels * mm).toFixed(0)} mm`;

@@ -28,6 +28,7 @@ const WORDS = {
   report: ["Report", "报告"], report_pdf: ["PDF", "PDF"], report_dicos: ["DICOS TDR", "DICOS TDR"], record: ["Record", "记录"],
   similar: ["Similar scans", "相似扫描"], no_similar: ["none yet", "暂无"], history: ["Ledger", "台账"], distance: ["distance", "距离"],
   connected: ["live", "实时"], lost: ["Connection lost, trying again", "连接中断，正在重试"],
+  unreachable: ["the station cannot be reached", "无法连接工作站"], not_shown: ["{0} cannot be shown: {1}", "无法显示 {0}：{1}"], retrying: ["trying again", "正在重试"],
   waiting_n: ["{0} being judged", "{0} 个正在判定"], find: ["Find", "查找"], since: ["From", "从"], until: ["To", "至"],
   search_text: ["Container number, goods, HS code or file", "箱号、货物、HS 编码或文件"], any: ["any", "全部"], undecided: ["undecided", "未决定"],
   hits: ["{0} scans", "{0} 个扫描"], arrived: ["Arrived", "到达"], file: ["File", "文件"], size: ["Size", "尺寸"],

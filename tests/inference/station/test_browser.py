@@ -401,6 +401,106 @@ def test_zoom_to_the_pixel_pan_edges_and_marks(station: Any, page: Any, scan_fil
     assert not page.evaluate(marks)  # only the scale bar at the bottom is left
 
 
+@pytest.mark.parametrize("again", ["click", "change"])
+def test_a_scan_asked_for_again_while_its_picture_is_on_its_way(
+    station: Any, page: Any, scan_file: ScanFile, again: str
+) -> None:
+    """The scan that comes up by itself is clicked, or decided elsewhere, before its pixels are there."""
+    scan = station.post(scan_file("again.tif"))
+    station.judged(scan)
+    held: list[Any] = []
+    page.route(f"**/{scan}/pixels", lambda route: held.append(route))
+    with page.expect_request(f"**/{scan}/pixels", timeout=SLOW):
+        page.goto(station.url, timeout=SLOW)
+    page.wait_for_selector("#connection:has-text('live')", timeout=SLOW)
+    with page.expect_response(f"**/api/scans/{scan}"):
+        if again == "click":
+            page.click(f".card[data-scan='{scan}']", timeout=SLOW)
+        else:
+            station.client.post(f"/api/scans/{scan}/decision", json={"decision": "inspect"})
+    page.wait_for_selector("#verdict .banner[data-verdict=inspect]")
+    for route in held:
+        route.continue_()
+    opened(page, scan)
+
+
+@pytest.mark.parametrize("part", ["", "/pixels", "/maps"])
+def test_a_scan_that_cannot_be_fetched_is_told_and_tried_again(
+    station: Any, page: Any, scan_file: ScanFile, part: str
+) -> None:
+    """Nothing of the scan before stays beside it, and no key decides that one."""
+    scans = [station.post(scan_file(f"{name}.tif")) for name in ("wanted", "before")]
+    for scan in scans:
+        station.judged(scan)
+    page.goto(station.url, timeout=SLOW)
+    opened(page, scans[1])
+    way = f"**/api/scans/{scans[0]}{part}"
+    page.route(way, lambda route: route.abort("connectionrefused"))
+    page.click(f".card[data-scan='{scans[0]}']", timeout=SLOW)
+    told = "wanted.tif cannot be shown: the station cannot be reached · trying again"
+    page.wait_for_selector(f"#empty:has-text('{told}')", timeout=SLOW)
+    assert page.get_attribute("#stage", "data-scan") is None
+    assert "before.tif" not in page.inner_text("#verdict")
+    assert colour(page) == [0, 0, 0, 0]
+    if not part:
+        page.keyboard.press("i")
+        assert page.inner_text("#verdict") == ""
+    page.unroute(way)
+    opened(page, scans[0])
+    assert "wanted.tif" in page.inner_text("#verdict")
+    assert not page.is_visible("#empty")
+    assert all(s["decision"] is None for s in station.scans() if s["id"] in scans)
+
+
+def test_a_refusal_is_told_and_a_click_asks_again(station: Any, page: Any, scan_file: ScanFile) -> None:
+    scan = station.post(scan_file("refused.tif"))
+    station.judged(scan)
+    refusal = {"error": {"code": "bad_request", "message": "the copy is missing", "remedy": "restore it"}}
+    page.route("**/pixels", lambda route: route.fulfill(status=400, json=refusal))
+    page.goto(station.url, timeout=SLOW)
+    page.wait_for_selector("#empty:has-text('refused.tif cannot be shown: the copy is missing; restore it')")
+    page.unroute("**/pixels")
+    page.click(f".card[data-scan='{scan}']", timeout=SLOW)
+    opened(page, scan)
+
+
+@pytest.mark.parametrize("by", ["mouse", "key"])
+def test_a_card_stands_still_while_it_is_pressed(station: Any, page: Any, scan_file: ScanFile, by: str) -> None:
+    """A scan that arrives between press and release neither swallows the click nor moves another card under it."""
+    scans = [station.post(scan_file(f"press{i}.tif")) for i in range(2)]
+    for scan in scans:
+        station.judged(scan)
+    page.goto(station.url, timeout=SLOW)
+    opened(page, scans[1])
+    card = page.locator(f".card[data-scan='{scans[0]}']")
+    if by == "mouse":
+        card.hover()
+        page.mouse.down()
+    else:
+        card.focus()
+        page.keyboard.down("Space")
+    later = station.post(scan_file("later.tif"))
+    station.judged(later)
+    page.dispatch_event("#open-only", "change")  # draws the queue anew, as the arrival does
+    if by == "mouse":
+        page.mouse.up()
+    else:
+        page.keyboard.up("Space")
+    opened(page, scans[0])
+    page.wait_for_selector(f".card[data-scan='{later}']", timeout=SLOW)
+
+
+def test_a_page_that_came_before_the_station_begins_by_itself(station: Any, page: Any, scan_file: ScanFile) -> None:
+    scan = station.post(scan_file("early.tif"))
+    station.judged(scan)
+    page.route("**/api/**", lambda route: route.abort("connectionrefused"))
+    page.goto(station.url, timeout=SLOW)
+    page.wait_for_selector("#connection.lost", timeout=SLOW)
+    page.unroute("**/api/**")
+    page.wait_for_selector("#connection:has-text('live')", timeout=SLOW)
+    opened(page, scan)
+
+
 def test_dropping_a_file_on_the_page(station: Any, page: Any, scan_file: ScanFile) -> None:
     """Drag and drop, with what is declared asked for; Escape sends nothing."""
     page.goto(station.url, timeout=SLOW)
@@ -436,7 +536,7 @@ def test_after_a_decision_the_next_scan_is_a_key_away(station: Any, page: Any, s
     page.keyboard.press("i")
     page.wait_for_selector("#next")
     page.keyboard.press("j")
-    page.wait_for_selector(f"#stage:not([data-scan='{scans[0]}'])")
+    page.wait_for_selector(f"#stage[data-scan]:not([data-scan='{scans[0]}'])")
     shown = page.get_attribute("#stage", "data-scan")
     assert {s["id"]: s["decision"] for s in station.scans()}[shown] is None
 
