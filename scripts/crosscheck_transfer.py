@@ -33,7 +33,7 @@ from leadline.inference.engine import Engine
 
 Array = npt.NDArray[np.float64]
 
-# material: formula as mass-weighted compounds, density range g/cm3
+# material: formula, density range g/cm3
 MATERIALS: dict[str, tuple[str, float, float]] = {
     "cardboard": ("C6H10O5", 0.1, 0.25), "plastic": ("C2H4", 0.9, 1.0), "abs": ("C8H8", 1.0, 1.1),
     "protein": ("C4H7NO2", 0.4, 0.6), "cream": ("C10H20O3", 0.8, 1.0), "cloth": ("C6H10O5", 0.2, 0.5),
@@ -123,9 +123,9 @@ def attenuation(formula: str, kind: str, energies: tuple[float, ...]) -> Array:
         import xraylib
 
         return np.array([xraylib.CS_Total_CP(formula, float(e)) for e in energies])
-    from leadline.datasets.physics.attenuation import mass_attenuation, mass_fractions, parse_formula
+    from leadline.datasets.physics.attenuation import mass_attenuation
 
-    return mass_attenuation(mass_fractions(parse_formula(formula)), np.asarray(energies) / 1000)
+    return mass_attenuation({formula: 1.0}, np.asarray(energies) / 1000)
 
 
 class Canvas:
