@@ -78,7 +78,8 @@ def palette(pairs: Path | None, pictures: Path | None, scanner: str, scenes: int
     click.echo(
         f"{out}: at half brightness orange means -ln T = {fitted.attenuation[middle, 0]:.2f} ± "
         f"{fitted.attenuation_sd[middle, 0]:.2f} and blue an energy ratio of {fitted.ratio[middle, -2]:.2f} ± "
-        f"{fitted.ratio_sd[middle, -2]:.2f}; next: leadline screen --pseudocolour --palette {out}"
+        f"{fitted.ratio_sd[middle, -2]:.2f}; "
+        f"next: leadline screen bags/ --scanner {scanner} --pseudocolour --palette {out}"
     )
 
 
@@ -152,6 +153,8 @@ def _listed(path: Path) -> list[tuple[Path, Path | tuple[Path, Path]]]:
         raise FileError(path, f"cannot be read ({error})", "name a CSV file or a folder") from error
     if not rows or not {"picture", "scan"} <= set(rows[0]):
         raise FileError(path, "has no columns picture and scan", "write a header and a line a pair")
+    if short := [k for k, row in enumerate(rows, start=2) if not row["picture"] or not row["scan"]]:
+        raise FileError(path, f"line {short[0]} lacks its picture or its scan", "name both on every line")
     return [(path.parent / row["picture"], path.parent / row["scan"]) for row in rows]
 
 

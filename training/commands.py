@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def train(config: str, fp32: bool, tensorboard: bool, restart: bool, pseudocolou
         changes["machine.devices"] = int(devices)
     # its notes on accelerators and cloud services are not for standard error
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="Found .* in eval mode")  # fine-tuning keeps its normalisations so
     chosen = load(config, {key: value for key, value in changes.items() if value is not None})
     command = shlex.join(["leadline", *sys.argv[1:]])
     final = run(chosen, command=command, restart=restart, progress=sys.stderr.isatty())

@@ -105,7 +105,7 @@ def run(
         folder: keeps the measured scans; `None` = nowhere.
         processes: that work at it.
         baseline_scenes: of the training split, on which the baselines are fitted; 0 = without baselines.
-        told: is told of the progress.
+        told: is told of the progress, the scenes of the baselines included.
 
     Raises:
         LeadlineError: the model or a file cannot be used, or nothing could be measured.
@@ -115,11 +115,14 @@ def run(
     kind, digest = contract.scanner, contracts.sha256(model)
     about = {"kind": kind, "leadline": version("leadline")}
     baselines = None
-    if baseline_scenes and not wanted.specimens:
+    before = 0 if wanted.specimens else baseline_scenes
+    whole = before + wanted.count()
+    if before:
         task = Task(None, kind, "train", wanted.seed + 1)
         path = folder / CLUES if folder is not None else None
         told_of = about | {"clues": "train", "seed": wanted.seed + 1}
-        fitted_on = measured(task, range(baseline_scenes), path, told_of, processes=processes)
+        count = None if told is None else lambda done, total: told(done, whole)
+        fitted_on = measured(task, range(before), path, told_of, processes=processes, told=count)
         scans = [r for r in fitted_on if isinstance(r, Row)]
         baselines = fit_baselines(
             [r.clues for r in scans], [r.declared for r in scans], [r.undeclared for r in scans], kind
@@ -134,7 +137,7 @@ def run(
         | {"model": f"{contract.name} {contract.version}", "sha256": digest, "contract": contract.to_json()}
         | wanted.about(),
         processes=processes,
-        told=told,
+        told=None if told is None else lambda done, total: told(before + done, whole),
     )
     rows = [r for r in found if isinstance(r, Row)]
     unread = [r for r in found if isinstance(r, Unread)]

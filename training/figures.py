@@ -102,7 +102,7 @@ def _promises(rows: Sequence[Row], contract: ModelContract) -> dict[str, Any]:
 
 
 def _places(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
-    found = [r for r in rows if is_threat(r) and r.score >= threshold]
+    found = [r for r in rows if is_threat(r) and r.placed and r.score >= threshold]
     allowed = [r for r in found if is_allowed(r)]
     return {
         "right": share([r.place_right for r in found]),

@@ -119,7 +119,7 @@ def evaluate(
     record = {"model": f"{found.contract.name} {found.contract.version}", "sha256": found.sha256} | figures | more
     record["places"] = figures["places"] | more["places"]
     write(out / "figures.json", as_json(record))
-    write(out / "report.html", evaluation_page(found, figures, more, _again(model, data, wanted, chosen)))
+    write(out / "report.html", evaluation_page(found, figures, more, _typed()))
     if target is not None:
         write(target, as_json(figures))
     click.echo(table(figures))
@@ -172,16 +172,9 @@ def _measured(model: Path, wanted: Wanted, out: Path, processes: int, baseline_s
             raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-def _again(model: Path, data: str, wanted: Wanted, chosen: Chosen) -> str:
-    """The command that measures the same again."""
-    if wanted.specimens:
-        options = [f"--set={chosen.form}"] if chosen.form else []
-        options += [f"--class={pair}" for pair in chosen.classes]
-        options += [f"--set-split={chosen.part}"] if chosen.part else []
-        options += ["--pseudocolour"] if chosen.pseudocolour else []
-        return shlex.join(["leadline", "evaluate", model.name, data, *options])
-    split = "" if wanted.split == "heldout" else f" --split {wanted.split}"
-    return f"leadline evaluate {model.name} --scenes {wanted.scenes} --seed {wanted.seed}{split}"
+def _typed() -> str:
+    """The command as it was typed, which measures the same again."""
+    return shlex.join(["leadline", *sys.argv[1:]])
 
 
 @click.command(epilog="Example: leadline compare models/released/parcel.onnx candidate.onnx --scenes 200")
@@ -232,8 +225,7 @@ def compare(
     found = compared(pair(sides[0].rows, sides[1].rows), (sides[0].contract, sides[1].contract))
     names = [{"name": s.name, "sha256": s.sha256} for s in sides]
     write(out / "comparison.json", as_json({"models": names, "set": sides[0].set} | found))
-    command = shlex.join(["leadline", *sys.argv[1:]])
-    write(out / "comparison.html", compare_report.page((sides[0], sides[1]), found, command))
+    write(out / "comparison.html", compare_report.page((sides[0], sides[1]), found, _typed()))
     click.echo(compare_report.table(sides, found))
     click.echo(f"{out / 'comparison.html'}: the page; comparison.json lies beside it", err=True)
 
@@ -330,7 +322,7 @@ def limits(
     click.echo(limits_report.table(found))
     if out is not None:
         write(out / "limits.json", as_json(physics.as_record(found)))
-        write(out / "limits.html", limits_report.page(found, shlex.join(["leadline", *sys.argv[1:]])))
+        write(out / "limits.html", limits_report.page(found, _typed()))
         picture(limits_report.mass_chart(found), "Least mass", out / "limits.png")
         click.echo(f"{out / 'limits.html'}: the page; limits.json and limits.png lie beside it", err=True)
 

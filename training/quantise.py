@@ -14,7 +14,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from leadline.models import contract as contracts
 from leadline.models.contract import ModelContract, ModelError
 from leadline.models.export import forget_sources
 from leadline.training.measure import onnx_runner
+from leadline.training.record import Told
 from leadline.training.targets import declared_vector
 
 MOST_LOST = 0.002
@@ -102,7 +103,7 @@ def quantise(
     calibration: int = 48,
     scenes: int = 400,
     seed: int = HELDOUT_SEED,
-    told: Callable[[str], None] = lambda text: None,
+    told: Told = lambda done, total: None,
 ) -> Comparison:
     """Quantise a model, compare it, and write it if it is accepted.
 
@@ -112,7 +113,7 @@ def quantise(
         calibration: simulated scans from which the ranges are taken.
         scenes: held-out scenes of the comparison, each honest and with its threat.
         seed: of these.
-        told: called with what is being done.
+        told: is told of the progress over both.
 
     Raises:
         ModelError: the model cannot be used, is quantised already, or has no convolution to quantise.
@@ -124,11 +125,11 @@ def quantise(
     chosen, everything = convolutions(model)
     with _writing(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".quantise-") as folder:
         draft = Path(folder) / "draft.onnx"
-        told(f"ranges of {len(chosen)} convolutions on {calibration} simulated scans")
-        _write(model, draft, contract.scanner, chosen, calibration)
+        whole = calibration + scenes
+        _write(model, draft, contract.scanner, chosen, calibration, lambda done, _: told(done, whole))
         contracts.write(draft, contract)
-        told(f"comparing on {scenes} held-out scenes")
-        found = compare(model, draft, contract, scenes, seed, (len(chosen), everything))
+        counted = (len(chosen), everything)
+        found = compare(model, draft, contract, scenes, seed, counted, lambda done, _: told(calibration + done, whole))
         if found.accepted:
             contracts.write(draft, _told(contract, found, model, scenes, seed))
             contracts.read(draft)
@@ -170,12 +171,13 @@ def convolutions(model: Path) -> tuple[list[str], int]:
 
 
 def compare(
-    model: Path, quantised: Path, contract: ModelContract, scenes: int, seed: int, counted: tuple[int, int]
+    model: Path, quantised: Path, contract: ModelContract, scenes: int, seed: int, counted: tuple[int, int], told: Told
 ) -> Comparison:
     """Score held-out simulated scans with both files, and time both."""
     runners = [onnx_runner(path)[0] for path in (model, quantised)]
     rows: list[tuple[Sample, int, _Said, _Said]] = []
     for index in range(scenes):
+        told(index, scenes)
         for sample in simulate_pair(contract.scanner, seed, index, split="heldout"):
             declared = declared_vector(sample.scan.declaration)
             outputs = [run(sample.scan.transmission, declared)[:2] for run in runners]
@@ -215,7 +217,7 @@ def _check_target(model: Path, target: Path) -> None:
         raise LeadlineError(f"--out {target}: {sums} lists a file of this name; give another name")
 
 
-def _write(model: Path, draft: Path, kind: Kind, chosen: list[str], calibration: int) -> None:
+def _write(model: Path, draft: Path, kind: Kind, chosen: list[str], calibration: int, told: Told) -> None:
     """The quantised graph, still without its own contract."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -224,10 +226,12 @@ def _write(model: Path, draft: Path, kind: Kind, chosen: list[str], calibration:
         """Simulated scans of training's scanners, one after the other."""
 
         def __init__(self) -> None:
-            self.feeds: Iterator[dict[str, npt.NDArray[np.float32]]] = _feeds(kind, calibration)
+            self.feeds = enumerate(_feeds(kind, calibration))
 
         def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-            return next(self.feeds, None)
+            done, feed = next(self.feeds, (calibration, None))
+            told(done, calibration)
+            return feed
 
     with _quiet():
         quantize_static(

@@ -40,15 +40,15 @@ def quantise(
 
     from leadline.training.folders import make_folder
     from leadline.training.page import write as write_text
+    from leadline.training.progress import Progress
     from leadline.training.quantise import quantise as write
     from leadline.training.report import as_json
 
     for path in (out, report):
         if path is not None:
             make_folder(path.parent)
-    found = write(
-        model, out, calibration=calibration, scenes=scenes, seed=seed, told=lambda text: click.echo(text, err=True)
-    )
+    with Progress(f"quantising {model.name}") as bar:
+        found = write(model, out, calibration=calibration, scenes=scenes, seed=seed, told=bar.told)
     if report is not None:
         write_text(report, as_json(asdict(found) | {"accepted": found.accepted}))
     click.echo(table(found))

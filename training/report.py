@@ -55,33 +55,43 @@ def table(figures: dict[str, Any]) -> str:
             cells = [percent(found.get(rate)) for rate in ("0.002", "0.004", "0.01", "0.05")]
             lines.append(f"| {METHODS[name]} | {area(result[group]['auc'])} | {' | '.join(cells)} |")
         lines.append("")
-    lines += ["| method | pairs won (threat above its honest twin) |", "| --- | --- |"]
-    lines += [f"| {METHODS[name]} | {percent(m['pairs_won'])} |" for name, m in figures["methods"].items()]
+    if any(m["pairs_won"] for m in figures["methods"].values()):
+        lines += ["| method | pairs won (threat above its honest twin) |", "| --- | --- |"]
+        lines += [f"| {METHODS[name]} | {percent(m['pairs_won'])} |" for name, m in figures["methods"].items()]
     for group, title, count in (
         ("allowed_by_physics", "that physics allows", "threats_allowed_by_physics"),
         ("all", "all threats", "threats"),
     ):
         if group == "all" or allowed:
             lines += ["", *_by_scenario(figures["scenarios"], group, title, count)]
+    more = (" found that physics allows |", " --- |") if allowed else ("", "")
     lines += [
         "",
-        "| stored threshold for | score | false alarms | found | found that physics allows |",
-        "| --- | --- | --- | --- | --- |",
+        f"| stored threshold for | score | false alarms | found |{more[0]}",
+        f"| --- | --- | --- | --- |{more[1]}",
     ]
     for rate, row in figures["thresholds"].items():
         lines.append(
             f"| {float(rate) * 100:g} % false alarms | {row['threshold']:.3f} | {percent(row['false_alarms'])} "
-            f"| {percent(row['found'])} | {percent(row['found_allowed_by_physics'])} |"
+            f"| {percent(row['found'])} |" + (f" {percent(row['found_allowed_by_physics'])} |" if allowed else "")
         )
-    lines += [
-        "",
-        f"Of the threats found at the default threshold, the place is right for {percent(places['right'])}; "
-        f"of those that physics allows for {percent(places['right_allowed_by_physics'])}, and where the place is "
-        f"right so is the family for {percent(places['family_right_where_place_right'])}. Expected calibration error "
-        f"{figures['calibration_error']:.3f}. Median error of areal density "
-        f"{_percent(figures['areal_density_error'])}, of cargo mass {_percent(figures['cargo_mass_error'])}. "
-        f"Called novel: {percent(figures['novel'])}.",
-    ]
+    said = []
+    if places["right"]:
+        said.append(
+            f"Of the threats found at the default threshold, the place is right for {percent(places['right'])}; "
+            f"of those that physics allows for {percent(places['right_allowed_by_physics'])}, and where the place is "
+            f"right so is the family for {percent(places['family_right_where_place_right'])}."
+            if allowed
+            else f"Of the threats found at the default threshold, the place is right for {percent(places['right'])}."
+        )
+    said.append(f"Expected calibration error {figures['calibration_error']:.3f}.")
+    if figures["areal_density_error"] is not None:
+        said.append(
+            f"Median error of areal density {_percent(figures['areal_density_error'])}, of cargo mass "
+            f"{_percent(figures['cargo_mass_error'])}."
+        )
+    said.append(f"Called novel: {percent(figures['novel'])}.")
+    lines += ["", " ".join(said)]
     return "\n".join(lines) + "\n"
 
 

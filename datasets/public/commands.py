@@ -64,7 +64,8 @@ def show(name: str, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1))
         return
     for key, value in facts.items():
-        click.echo(f"{key.replace('_', ' ') + ':':<10} {value}")
+        if value is not False:
+            click.echo(f"{key.replace('_', ' ') + ':':<10} {'yes' if value is True else value}")
 
 
 @datasets.command()

@@ -150,6 +150,12 @@ def test_wrong_use_is_told(tmp_path, monkeypatch, arguments, says):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_pair_without_its_scan_is_told(tmp_path):
+    (tmp_path / "pairs.csv").write_text("picture,scan\na.png\n", "utf-8")
+    done = CliRunner().invoke(main, ["palette", "--pairs", str(tmp_path / "pairs.csv"), "--out", "a.json"])
+    assert done.exit_code == 2 and "pairs.csv: line 2 lacks its picture or its scan" in done.output
+
+
 def test_real_pictures_span_the_scale_of_materials(real_scans):
     scan = read_scan(real_scans / "sixray" / "benign" / "N0000001.jpg", pseudocolour=True, palette="sixray")
     high, low = scan.transmission

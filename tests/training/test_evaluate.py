@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,21 @@ def test_scenarios_by_hand(rows: list[Row], tiny: NetworkConfig) -> None:
     assert found["scenarios"]["reo"]["all"]["found"]["0.05"][0] == pytest.approx(0.9)
     text = table(found)
     assert "| art | 4 | 0.940 (" in text and "| art | 8 | 0.940 (" in text and "| reo | 90 | 1.000 (" in text
+
+
+def test_nothing_is_said_of_what_labels_do_not_tell(rows: list[Row], tiny: NetworkConfig) -> None:
+    """Scans without boxes, twins and a simulator's truth."""
+    plain = [
+        replace(r, index=k, placed=False, place_right=False, d_known=None, d_material=None, areal_error=np.nan,
+                cargo_mass=np.nan)
+        for k, r in enumerate(rows)
+    ]  # fmt: skip
+    found = figures(plain, draft_contract(tiny, thresholds={"0.01": 0.5}), None)
+    assert not found["places"]["right"]
+    text = table(found)
+    assert "| 1 % false alarms | 0.500 |" in text and "Expected calibration error" in text
+    for words in ("place", "physics", "twin", "areal", "–"):
+        assert words not in text, text
 
 
 def test_baselines_are_in_the_same_table(rows: list[Row], tiny: NetworkConfig) -> None:
