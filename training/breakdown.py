@@ -32,7 +32,7 @@ TITLES = {
     "mass_kg": "By mass of watch-list material",
     "shield_mm": "By shielding: lead in the beam where the material lies",
     "cover": "By areal density of the cover",
-    "d_material": "By material detectability d'm",
+    "d_material": "By material detectability d′ₘ",
     "goods": "By declared goods",
     "scanner": "By scanner",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -100,7 +100,8 @@ def thumbnail(flip: Flip) -> str | None:
     picture = cv2.cvtColor((255 * grey).astype(np.uint8), cv2.COLOR_GRAY2BGR)
     for region in flip.regions:
         x0, y0, x1, y1 = (round(v * WIDTH / columns) for v in region["box"])
-        cv2.rectangle(picture, (x0, y0), (x1, y1), (0, 200, 255), 1)
+        corner = min(x1, size[0] - 1), min(y1, size[1] - 1)  # a box may end where the picture does
+        cv2.rectangle(picture, (x0, y0), corner, (0, 200, 255), 1)
     encoded, data = cv2.imencode(".png", picture)
     return f"data:image/png;base64,{base64.b64encode(data.tobytes()).decode()}" if encoded else None
 
@@ -118,14 +119,14 @@ def _article(flip: Flip) -> str:
     )
 
 
-def _table(title: str, head: Iterable[str], rows: Iterable[tuple[object, ...]]) -> str:
-    def cell(value: object, tag: str) -> str:
-        number = ' class="n"' if isinstance(value, int) else ""
-        return f"<{tag}{number}>{_text(str(value))}</{tag}>"
+def _table(title: str, head: Sequence[str], rows: Sequence[tuple[object, ...]]) -> str:
+    def line(values: Iterable[object], tag: str) -> str:
+        cells = zip(values, numbers, strict=True)
+        return "".join(f"<{tag}{' class=n' if number else ''}>{_text(str(v))}</{tag}>" for v, number in cells)
 
-    top = "".join(cell(h, "th") for h in head)
-    body = "".join(f"<tr>{''.join(cell(v, 'td') for v in row)}</tr>" for row in rows)
-    return f"<h2>{_text(title)}</h2><table><tr>{top}</tr>{body}</table>"
+    numbers = [isinstance(value, int) for value in (rows[0] if rows else head)]
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return f"<h2>{_text(title)}</h2><table><tr>{line(head, 'th')}</tr>{body}</table>"
 
 
 def _text(value: str) -> str:
