@@ -8,6 +8,9 @@ from typing import Any
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Kind
 
+REFERENCES = ("polyethylene", "aluminium", "steel", "lead")
+"""Materials of the catalogue whose energy contrasts span those of all goods: the network estimates their curves."""
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -22,6 +25,8 @@ class NetworkConfig:
         ratio_period: change of (a_low - a_high) / a_high over which the periodic features turn once;
             a few times the contrast between neighbouring families.
         thin: attenuation that is added below the ratio, so that air has none.
+        knots: high-energy attenuations between which a scanner's contrast curves are straight.
+        contrasts: least and greatest contrast that its histogram tells apart.
         widths: channels of the four encoder stages; multiples of 16 waste nothing on a CPU.
         blocks: residual blocks of each stage; 0 = a single convolution.
         pixel_width: channels of each level's pixel features.
@@ -37,6 +42,8 @@ class NetworkConfig:
     floor: float = 3e-4
     ratio_period: float = 0.8
     thin: float = 0.02
+    knots: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.5, 6.0)
+    contrasts: tuple[float, float] = (-0.2, 2.6)
     widths: tuple[int, int, int, int] = (32, 48, 96, 128)
     blocks: tuple[int, int, int, int] = (0, 1, 2, 1)
     pixel_width: int = 16
@@ -65,4 +72,5 @@ def config_for(kind: Kind, **changes: object) -> NetworkConfig:
     base: dict = {"kind": kind, "families": catalogue().names, "watched": catalogue().watched}
     if kind == "container":
         base |= {"pool": 4, "floor": 1e-4, "ratio_period": 0.2, "thin": 0.05}
+        base |= {"knots": (0.25, 0.5, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0), "contrasts": (-0.05, 0.6)}
     return NetworkConfig(**(base | changes))

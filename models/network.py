@@ -15,7 +15,8 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import Conv2dNormActivation
 
-from leadline.models.config import NetworkConfig
+from leadline.models.config import REFERENCES, NetworkConfig
+from leadline.models.curves import HIDDEN, ScannerCurves
 from leadline.models.features import (
     FEATURES,
     attenuation_features,
@@ -60,6 +61,7 @@ class Raw(NamedTuple):
         log_areal: (N, 2, h, w) ln(1 + g/cm2).
         embedding: (N, D).
         suspicion: (N, 1, h, w) logits that watch-list material which nobody declared is in the cell.
+        curves: (N, R, K) contrast curves of the scanner, see `ScannerCurves`.
     """
 
     score: Tensor
@@ -68,6 +70,7 @@ class Raw(NamedTuple):
     log_areal: Tensor
     embedding: Tensor
     suspicion: Tensor
+    curves: Tensor
 
 
 class View(NamedTuple):
@@ -78,12 +81,14 @@ class View(NamedTuple):
         log_areal: (N, 2, h, w) ln(1 + g/cm2).
         cells: (N, C, h, w) features, of which the maps are made.
         summary: of the whole scan.
+        curves: (N, R, K), of the scanner.
     """
 
     evidence: Tensor
     log_areal: Tensor
     cells: Tensor
     summary: Summary
+    curves: Tensor
 
 
 class Summary(NamedTuple):
@@ -121,7 +126,8 @@ class Network(nn.Module):
         families, p, d = len(config.families), config.pixel_width, config.decoder
         self.watched = [config.families.index(name) for name in config.watched]
         self.pixels = nn.ModuleList(_PixelFeatures(p) for _ in range(STAGES))
-        self.context = _perceptron(2 * p, 32, (STAGES - 1) * p)
+        self.scanner = ScannerCurves(config)
+        self.context = _perceptron(2 * p + HIDDEN, 32, (STAGES - 1) * p)
         for parameter in self.context[-1].parameters():
             nn.init.zeros_(parameter)
         self.stem = nn.Sequential(nn.BatchNorm2d(4, affine=False), Conv2dNormActivation(4, 16, 3, stride=2))
@@ -145,7 +151,10 @@ class Network(nn.Module):
             for head in (self.evidence_head, self.suspicion_head):
                 head.get_parameter("bias").fill_(-3.0)
         self.attention = nn.Conv2d(inner, 1, 1)
-        self.describe = nn.Sequential(nn.Linear(2 * inner + fine, config.embedding), nn.Tanh())
+        # Without the normalisation the sums are large, and the hyperbolic tangent is 1 or -1 whatever the scan shows.
+        self.describe = nn.Sequential(
+            nn.BatchNorm1d(2 * inner + fine, affine=False), nn.Linear(2 * inner + fine, config.embedding), nn.Tanh()
+        )
         basis = 4 * families + 2 + config.embedding
         self.family_head = _head(basis, families)
         self.score_head = _head(basis + 5 * families + 1 + 4, 1)
@@ -178,11 +187,11 @@ class Network(nn.Module):
         view = self.look(transmission, pooled)
         suspicion = self.suspect(view, declared)
         score, materials = self.judge(view.summary, declared, pool_evidence(suspicion).flatten(1))
-        return Raw(score, materials, view.evidence, view.log_areal, view.summary.embedding, suspicion)
+        return Raw(score, materials, view.evidence, view.log_areal, view.summary.embedding, suspicion, view.curves)
 
     def look(self, transmission: Tensor, pooled: bool = False) -> View:
         """What does not depend on the declaration; `transmission` and `pooled` as for `raw`."""
-        fine, levels = self._levels(transmission if pooled else pool_pixels(transmission, self.config))
+        fine, levels, curves = self._levels(transmission if pooled else pool_pixels(transmission, self.config))
         x = self.stem(fine)
         maps = []
         for stage, level in zip(self.stages, levels, strict=True):
@@ -199,7 +208,7 @@ class Network(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             embedding = self._embedding(x.float(), cells.float())
             summary = Summary(pool_evidence(evidence), log_areal.mean((2, 3)), embedding)
-            return View(evidence, log_areal, cells, summary)
+            return View(evidence, log_areal, cells, summary, curves)
 
     def suspect(self, view: View, declared: Tensor) -> Tensor:
         """(N, 1, h, w): logits per cell that watch-list material is there which `declared` does not explain.
@@ -212,22 +221,27 @@ class Network(nn.Module):
         hidden = functional.relu(self.suspicion_cells(view.cells) + self.suspicion_told(told)[:, :, None, None])
         return self.suspicion_head(hidden).float()
 
-    def _levels(self, t: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Attenuations of the pooled pixels, and learned features of every stage's resolution.
+    def _levels(self, t: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Attenuations of the pooled pixels, learned features of every stage's resolution, curves of the scanner.
 
-        All but the finest are modulated by what the whole scan shows: the scanner's own energy-ratio curve.
+        All but the finest features are modulated by what the whole scan shows.
         """
         fine = attenuation_features(t, self.config)
-        levels = []
-        for pixels in self.pixels:
+        seen = []
+        for _ in range(STAGES):
             t = halve(t)
-            attenuation = attenuation_features(t, self.config)
+            seen.append(attenuation_features(t, self.config))
+        with torch.autocast(t.device.type, enabled=False):
+            curves, scanner = self.scanner(seen[0].float())
+        levels = []
+        for pixels, attenuation in zip(self.pixels, seen, strict=True):
             own = torch.cat((attenuation, excess_features(attenuation[:, :2], self.config)), 1)
-            levels.append(pixels(periodic_features(own, self.config)))
-        seen = levels[2]
-        context = self.context(torch.cat((seen.mean((2, 3)), (seen * seen).mean((2, 3))), 1))
+            away = self.scanner.distances(attenuation, curves)
+            levels.append(pixels(torch.cat((periodic_features(own, self.config), away), 1)))
+        shown = levels[2]
+        context = self.context(torch.cat((shown.mean((2, 3)), (shown * shown).mean((2, 3)), scanner), 1))
         gains = (1 + context).unflatten(1, (STAGES - 1, -1)).unsqueeze(3).unsqueeze(4).unbind(1)
-        return fine, levels[:1] + [level * gain for level, gain in zip(levels[1:], gains, strict=True)]
+        return fine, levels[:1] + [level * gain for level, gain in zip(levels[1:], gains, strict=True)], curves
 
     def _embedding(self, deep: Tensor, cells: Tensor) -> Tensor:
         """(N, D): deep features averaged plainly and by attention, and the mean of the cells'."""
@@ -267,12 +281,12 @@ def pool_evidence(evidence: Tensor) -> Tensor:
 
 
 class _PixelFeatures(nn.Sequential):
-    """Learned functions of a pixel's two transmissions alone."""
+    """Learned functions of a cell's own attenuation, contrast, and distances from the scanner's curves."""
 
     def __init__(self, width: int) -> None:
         super().__init__(
-            nn.BatchNorm2d(FEATURES, affine=False),
-            Conv2dNormActivation(FEATURES, 2 * width, 1),
+            nn.BatchNorm2d(FEATURES + len(REFERENCES), affine=False),
+            Conv2dNormActivation(FEATURES + len(REFERENCES), 2 * width, 1),
             Conv2dNormActivation(2 * width, width, 1),
         )
 

@@ -22,6 +22,7 @@ RATES = ("0.002", "0.004", "0.01", "0.05")
 
 _TAIL = 0.05  # share of honest scans whose logits the tail is fitted on
 _ENOUGH = 20  # honest scans above a threshold from which it is read off directly
+_FLAT = 1e-5  # least variance of the embedding in any direction, as a share of the greatest
 _SLACK = 1.5  # accepted novelty in units of what 99.8 % of calibration scans keep below
 
 
@@ -76,10 +77,13 @@ class Novelty:
 
 
 def fit_novelty(embeddings: Floats) -> Novelty:
-    """Mahalanobis distance with a shrunk covariance (Ledoit and Wolf 2004), generously accepted."""
+    """Mahalanobis distance with a shrunk covariance (Ledoit and Wolf 2004), generously accepted.
+
+    Where the embedding hardly varies, its last digits must not count: they differ between machines.
+    """
     model = LedoitWolf().fit(embeddings)
     values, vectors = np.linalg.eigh(model.covariance_)
-    whiten = vectors / np.sqrt(np.maximum(values, 1e-9 * values.max()))
+    whiten = vectors / np.sqrt(np.maximum(values, _FLAT * values.max()))
     distances = np.linalg.norm((embeddings - model.location_) @ whiten, axis=1)
     return Novelty(model.location_, whiten, _SLACK * float(np.quantile(distances, 0.998)))
 

@@ -119,22 +119,28 @@ def export(
     from PyTorch by more than 1e-4. With --release it is also measured, and gets its card.
     """
     from leadline.training import release as releases
+    from leadline.training.progress import Progress
     from leadline.training.report import table
 
     if (out is None) == (folder is None):
         raise click.UsageError("give either --out FILE or --release FOLDER")
     make_folder(folder or (out or Path()).parent)
     if out is not None:
-        contract = releases.export_checkpoint(checkpoint, out, version=version, scenes=calibration, processes=processes)
+        with Progress("calibrating") as bar:
+            contract = releases.export_checkpoint(
+                checkpoint, out, version=version, scenes=calibration, processes=processes, told=bar.told
+            )
         click.echo(f"{out}: {contract.name} {contract.version}; next: leadline evaluate {out}")
         return
-    figures = releases.release(
-        checkpoint,
-        folder or Path(),
-        version=version,
-        calibration_scenes=calibration,
-        scenes=scenes,
-        seed=seed,
-        processes=processes,
-    )
+    with Progress("calibrating and measuring") as bar:
+        figures = releases.release(
+            checkpoint,
+            folder or Path(),
+            version=version,
+            calibration_scenes=calibration,
+            scenes=scenes,
+            seed=seed,
+            processes=processes,
+            told=bar.told,
+        )
     click.echo(table(figures))

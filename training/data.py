@@ -42,6 +42,7 @@ class Batch(TypedDict):
         cells: (N, F, h', w') uint8, see `targets.cell_targets`.
         areal: (N, 2, h', w') float32, g/cm2.
         twin: (N,) int64, place of a threat's honest twin in the batch, -1 for none.
+        curves: (N, R, K) float32, contrast curves of the scanner.
     """
 
     transmission: Tensor
@@ -52,6 +53,7 @@ class Batch(TypedDict):
     cells: Tensor
     areal: Tensor
     twin: Tensor
+    curves: Tensor
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ def collate(
                     "cells": cells,
                     "areal": sums,
                     "twin": torch.tensor(len(rows) + 1 if paired and k == 0 else -1),
+                    "curves": torch.from_numpy(given.curves),
                 }
             )
     return Batch(**{key: torch.stack([row[key] for row in rows]) for key in rows[0]})  # type: ignore[typeddict-item]

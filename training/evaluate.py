@@ -154,6 +154,7 @@ def evaluate(
     split: Split = "heldout",
     processes: int = 1,
     baseline_scenes: int = 200,
+    told: Told | None = None,
 ) -> dict[str, Any]:
     """The figures of a released file on simulated scans.
 
@@ -161,4 +162,4 @@ def evaluate(
         The figures, ready for JSON. Every share comes as [value, low, high] with its 95 % interval.
     """
     wanted = Wanted(scenes, seed, split)
-    return run(model, wanted, processes=processes, baseline_scenes=baseline_scenes).figures()
+    return run(model, wanted, processes=processes, baseline_scenes=baseline_scenes, told=told).figures()

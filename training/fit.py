@@ -29,6 +29,7 @@ from leadline.models.network import Network
 from leadline.training.data import Batch, StreamConfig, fixed_batches, loader
 from leadline.training.losses import LossConfig, losses
 from leadline.training.saving import WholeFiles, explained
+from leadline.training.targets import typical_curves
 
 _EXPECTED = ("Checkpoint directory .* exists", "Experiment logs directory .* exists", ".*LeafSpec", ".*sync_dist=True")
 """Warnings that say what is meant: a folder is gone on with, and every process validates on the same scans."""
@@ -100,6 +101,7 @@ class Fit(lightning.LightningModule):
         super().__init__()
         self.config = config
         self.network = Network(config.network).to(memory_format=torch.channels_last)
+        self.network.scanner.begin(torch.from_numpy(typical_curves(config.network)))
         self.elapsed = 0.0
         self.scans = 0
         self._clock: float | None = None

@@ -19,7 +19,7 @@ class LossConfig:
     """Weights of the parts of the loss.
 
     Attributes:
-        score, materials, cells, suspicion, areal, pairs: weights.
+        score, materials, cells, suspicion, areal, pairs, curves: weights.
         gamma: focus of the cell loss on cells that are still wrong.
         watch: weight of a watch-list family in the cell loss; the others have 1.
         margin: by how much the logit of a threat should exceed its honest twin's.
@@ -31,6 +31,7 @@ class LossConfig:
     suspicion: float = 1.0
     areal: float = 1.0
     pairs: float = 0.3
+    curves: float = 1.0
     gamma: float = 1.0
     watch: float = 2.0
     margin: float = 2.0
@@ -54,6 +55,7 @@ def losses(raw: Raw, batch: Batch, watched: list[int], config: LossConfig) -> di
         "suspicion": suspicion_loss(raw.suspicion, batch, watched, config),
         "areal": areal_loss(raw.log_areal, batch["areal"]),
         "pairs": pair_loss(raw.score, batch, config.margin),
+        "curves": curve_loss(raw.curves, batch["curves"]),
     }
     parts["loss"] = sum((getattr(config, name) * part for name, part in parts.items()), torch.zeros(()))
     return parts
@@ -92,6 +94,12 @@ def areal_loss(log_areal: Tensor, areal: Tensor) -> Tensor:
     sparse = error[:, 1]
     share = there.sum().clamp(min=1)
     return error[:, 0].mean() + 0.5 * sparse.mean() + 0.5 * (sparse * there).sum() / (share + 0.002 * there.numel())
+
+
+def curve_loss(curves: Tensor, true: Tensor) -> Tensor:
+    """Smooth L1 of the scanner's curves in units of what tells the first reference material from the last."""
+    apart = (true[:, :1] - true[:, -1:]).abs().mean().clamp(min=1e-3)
+    return functional.smooth_l1_loss(curves / apart, true / apart, beta=0.2)
 
 
 def pair_loss(score: Tensor, batch: Batch, margin: float) -> Tensor:

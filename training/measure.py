@@ -29,7 +29,7 @@ from leadline.training.rows import EVIDENCE_BINS, Row, Unread
 from leadline.training.runners import Runner, onnx_runner, torch_runner
 from leadline.training.targets import CellRule, cell_targets, declared_vector
 
-__all__ = ["EVIDENCE_BINS", "Row", "Task", "Unread", "measure", "measure_groups"]
+__all__ = ["EVIDENCE_BINS", "Row", "Task", "Unread", "measure_groups"]
 
 _PENETRATED = 0.003  # transmission below which total areal density is not compared
 
@@ -57,28 +57,6 @@ class Task:
     evidence_threshold: float = 0.5
     specimens: tuple[Specimen, ...] = ()
     watch_list: str = field(default_factory=lambda: catalogue().text)
-
-
-def measure(
-    task: Task, scenes: int, *, first: int = 0, processes: int = 1, numbers: Sequence[int] | None = None
-) -> Iterator[Row]:
-    """Rows of the scans of `scenes` scenes: each scene honest and, where there is one, with its threat.
-
-    Args:
-        task: what to measure.
-        scenes: how many.
-        first: number of the first.
-        processes: that work at it; 1 = this one.
-        numbers: of the scenes, in place of `scenes` and `first`.
-
-    Raises:
-        LeadlineError: a labelled scan cannot be read, or a process was ended from outside.
-    """
-    for group in measure_groups(task, range(first, first + scenes) if numbers is None else numbers, processes):
-        for row in group:
-            if isinstance(row, Unread):
-                raise LeadlineError(row.reason)
-            yield row
 
 
 def measure_groups(task: Task, numbers: Sequence[int], processes: int = 1) -> Iterator[list[Row | Unread]]:

@@ -16,8 +16,10 @@ from leadline.models.export import draft_contract, export
 from leadline.training import calibrate as calibration
 from leadline.training.evaluate import evaluate
 from leadline.training.fit import load_checkpoint, network_from
-from leadline.training.measure import Task, measure
+from leadline.training.measure import Task
+from leadline.training.record import Told, measured
 from leadline.training.report import as_json, card
+from leadline.training.rows import Row
 
 SETTLING_SEED = 7000
 """Set of scenes, in the validation split, on which models are calibrated."""
@@ -31,6 +33,7 @@ def export_checkpoint(
     scenes: int = 1500,
     processes: int = 1,
     training: dict[str, Any] | None = None,
+    told: Told | None = None,
 ) -> contracts.ModelContract:
     """Calibrate a checkpoint and write it as one ONNX file that agrees with PyTorch.
 
@@ -41,6 +44,7 @@ def export_checkpoint(
         scenes: of the validation split, for the calibration.
         processes: that simulate and measure.
         training: how it was made, for the contract; by default what the checkpoint and its folder say.
+        told: is told of the scenes that are measured.
 
     Returns:
         The contract in the file.
@@ -50,12 +54,15 @@ def export_checkpoint(
     network = network_from(made)
     config = network.config
     task = Task(checkpoint, config.kind, "validation", SETTLING_SEED)
-    rows = list(measure(task, scenes, processes=processes))
+    more = max(scenes // 4, 20)
+    count = None if told is None else lambda done, _: told(done, scenes + more)
+    rows = _measured(task, range(scenes), processes, count)
     evidence = calibration.evidence_threshold(rows)
     settled = calibration.calibrate(rows)
     calibration.apply(network, settled)
     # Places and masses depend on the evidence threshold: measured once it is known, on other scenes.
-    again = measure(replace(task, evidence_threshold=evidence), max(scenes // 4, 20), first=scenes, processes=processes)
+    count = None if told is None else lambda done, _: told(scenes + done, scenes + more)
+    again = _measured(replace(task, evidence_threshold=evidence), range(scenes, scenes + more), processes, count)
     limit = _logit(settled.thresholds["0.01"], settled.score)
     masses = calibration.mass_factors([r for r in again if r.threat and r.logit >= limit])
     contract = draft_contract(
@@ -70,6 +77,11 @@ def export_checkpoint(
     return contract
 
 
+def _measured(task: Task, numbers: range, processes: int, told: Told | None) -> list[Row]:
+    """Rows of simulated scenes; nothing is kept on disk."""
+    return [row for row in measured(task, numbers, None, {}, processes=processes, told=told) if isinstance(row, Row)]
+
+
 def release(
     checkpoint: Path,
     folder: Path,
@@ -79,6 +91,7 @@ def release(
     scenes: int = 2000,
     seed: int = 1000,
     processes: int = 1,
+    told: Told | None = None,
 ) -> dict[str, Any]:
     """Export a checkpoint into a folder of released models, measured and with its card.
 
@@ -90,15 +103,23 @@ def release(
     kind = network_from(load_checkpoint(checkpoint)).config.kind
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{kind}.onnx"
-    contract = export_checkpoint(checkpoint, target, version=version, scenes=calibration_scenes, processes=processes)
-    return finish(target, contract, scenes=scenes, seed=seed, processes=processes)
+    contract = export_checkpoint(
+        checkpoint, target, version=version, scenes=calibration_scenes, processes=processes, told=told
+    )
+    return finish(target, contract, scenes=scenes, seed=seed, processes=processes, told=told)
 
 
 def finish(
-    target: Path, contract: contracts.ModelContract, *, scenes: int, seed: int, processes: int
+    target: Path,
+    contract: contracts.ModelContract,
+    *,
+    scenes: int,
+    seed: int,
+    processes: int,
+    told: Told | None = None,
 ) -> dict[str, Any]:
     """Measure an exported file and write contract, card and checksums. Returns the figures."""
-    found = evaluate(target, scenes=scenes, seed=seed, processes=processes)
+    found = evaluate(target, scenes=scenes, seed=seed, processes=processes, told=told)
     contract = replace(contract, metrics=summary(found))
     contracts.write(target, contract)
     digest = contracts.sha256(target)

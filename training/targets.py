@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,10 @@ import torch
 from leadline.datasets.declarations import expected_families, explains
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Declaration, Kind
+from leadline.datasets.simulator.scanner import Machine
 from leadline.datasets.simulator.simulate import Sample
-from leadline.models.config import NetworkConfig
+from leadline.datasets.simulator.truth import channel_signal
+from leadline.models.config import REFERENCES, NetworkConfig
 from leadline.models.features import halve, pool_pixels
 
 Array = npt.NDArray[np.float32]
@@ -50,6 +53,7 @@ class Example:
         watched: watch-list families that are there.
         threat: whether it is the threat version of a scene.
         scenario: row of the evaluation.
+        curves: (R, K) float32, true contrast curves of its scanner, see `scanner_curves`.
     """
 
     transmission: Array
@@ -58,6 +62,7 @@ class Example:
     watched: tuple[str, ...]
     threat: bool
     scenario: str
+    curves: Array
 
 
 def example(sample: Sample, config: NetworkConfig) -> Example:
@@ -66,8 +71,38 @@ def example(sample: Sample, config: NetworkConfig) -> Example:
     areal = halve(torch.from_numpy(sample.truth.families)[None], config.pool)[0]
     watched = tuple(dict.fromkeys(family for family, _, _ in sample.truth.boxes))
     return Example(
-        pooled, areal.half().numpy(), sample.scan.declaration, watched, sample.truth.is_threat, sample.truth.scenario
+        pooled,
+        areal.half().numpy(),
+        sample.scan.declaration,
+        watched,
+        sample.truth.is_threat,
+        sample.truth.scenario,
+        scanner_curves(sample.machine, config),
     )
+
+
+@lru_cache(maxsize=8)
+def scanner_curves(machine: Machine, config: NetworkConfig) -> Array:
+    """Energy contrast of the reference materials at each knot of high-energy attenuation, without noise.
+
+    Returns:
+        float32 (R, K), in the order of `REFERENCES` and `NetworkConfig.knots`.
+    """
+    knots = np.asarray(config.knots)
+    curves = []
+    for material in REFERENCES:
+        # From thinner than the first knot to thicker than the last, whatever the material.
+        areal = np.geomspace(1e-3, 4e3, 400, dtype=np.float32)[None]
+        mean, _ = channel_signal(areal, [material], machine)
+        high, low = -np.log(np.maximum(mean, 1e-9))
+        curves.append((np.interp(knots, high, low) - knots) / (knots + config.thin))
+    return np.asarray(curves, np.float32)
+
+
+def typical_curves(config: NetworkConfig, machines: int = 32) -> Array:
+    """Mean `scanner_curves` over machines drawn from the training's."""
+    rng = np.random.default_rng(0)
+    return np.mean([scanner_curves(Machine.draw(config.kind, rng), config) for _ in range(machines)], 0)
 
 
 def cell_targets(areal: torch.Tensor, watched: list[int], rule: CellRule) -> tuple[torch.Tensor, torch.Tensor]:

@@ -124,3 +124,10 @@ def test_config_survives_a_checkpoint() -> None:
     config = config_for("container", widths=(16, 32, 48, 64))
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in config.to_dict().items()}
     assert NetworkConfig.from_dict(values) == config
+
+
+def test_the_embedding_of_a_network_that_is_fitted_tells_scans_apart() -> None:
+    network = tiny().train()
+    scans = torch.rand(8, 2, 64, 96) * torch.linspace(0.2, 1.0, 8)[:, None, None, None]
+    spread = network.raw(scans, torch.zeros(1, FAMILIES + 1)).embedding.std(0)
+    assert spread.min() > 0.05

@@ -5,7 +5,7 @@ import torch
 
 from leadline.models.network import Raw
 from leadline.training.data import Batch
-from leadline.training.losses import LossConfig, areal_loss, cell_loss, losses, pair_loss, suspicion_loss
+from leadline.training.losses import LossConfig, areal_loss, cell_loss, curve_loss, losses, pair_loss, suspicion_loss
 from leadline.training.targets import UNSURE
 
 
@@ -19,6 +19,7 @@ def batch(**changes: torch.Tensor) -> Batch:
         "cells": torch.zeros(2, 3, 2, 2, dtype=torch.uint8),
         "areal": torch.zeros(2, 2, 2, 2),
         "twin": torch.tensor([1, -1]),
+        "curves": torch.full((2, 4, 3), 0.5),
     }
     return Batch(**(base | changes))  # type: ignore[typeddict-item]
 
@@ -39,6 +40,7 @@ def test_doubtful_scans_do_not_count() -> None:
         torch.zeros(2, 2, 2, 2),
         torch.zeros(2, 5),
         torch.zeros(2, 1, 2, 2),
+        torch.zeros(2, 4, 3),
     )
     wrong = batch(undeclared=torch.tensor([0.0, 0.0]))
     assert losses(raw, wrong, [2], LossConfig())["score"].item() == pytest.approx(4.5, abs=1e-3)
@@ -90,10 +92,18 @@ def test_areal_loss_is_nothing_where_all_is_right() -> None:
     assert areal_loss(torch.log1p(areal) + 0.3, areal).item() > 0.2
 
 
+def test_curves_are_wrong_in_units_of_what_tells_materials_apart() -> None:
+    true = torch.tensor([[[0.3, 0.4], [0.2, 0.2]]])  # first and last reference 0.15 apart
+    assert curve_loss(true, true).item() == 0
+    assert curve_loss(true + 0.15, true).item() == pytest.approx(0.9)  # 1 - beta / 2, beta = 0.2
+    wide = 10 * true
+    assert curve_loss(wide + 1.5, wide).item() == pytest.approx(0.9)
+
+
 def test_parts_add_up_by_their_weights() -> None:
     torch.manual_seed(0)
     maps = torch.randn(2, 3, 2, 2), torch.rand(2, 2, 2, 2)
-    raw = Raw(torch.randn(2), torch.randn(2, 3), *maps, torch.zeros(2, 5), torch.randn(2, 1, 2, 2))
+    raw = Raw(torch.randn(2), torch.randn(2, 3), *maps, torch.zeros(2, 5), torch.randn(2, 1, 2, 2), torch.rand(2, 4, 3))
     config = LossConfig()
     parts = losses(raw, batch(), [2], config)
     total = sum(getattr(config, k) * v for k, v in parts.items() if k != "loss")

@@ -3,8 +3,18 @@ import pytest
 import torch
 
 from leadline.datasets.materials import catalogue
-from leadline.datasets.scan import Declaration
-from leadline.training.targets import UNSURE, CellRule, Example, cell_targets, redeclare
+from leadline.datasets.scan import Declaration, Kind
+from leadline.datasets.simulator.scanner import Machine
+from leadline.models.config import REFERENCES, config_for
+from leadline.training.targets import (
+    UNSURE,
+    CellRule,
+    Example,
+    cell_targets,
+    redeclare,
+    scanner_curves,
+    typical_curves,
+)
 
 NAMES = catalogue().names
 WATCHED = [NAMES.index(name) for name in catalogue().watched]
@@ -40,7 +50,13 @@ def test_cells_average_areal_density() -> None:
 
 def example(declaration: Declaration | None, watched: tuple[str, ...]) -> Example:
     return Example(
-        np.ones((2, 4, 4), np.float32), np.zeros((len(NAMES), 4, 4), np.float16), declaration, watched, True, "x"
+        np.ones((2, 4, 4), np.float32),
+        np.zeros((len(NAMES), 4, 4), np.float16),
+        declaration,
+        watched,
+        True,
+        "x",
+        np.zeros((4, 8), np.float32),
     )
 
 
@@ -65,3 +81,24 @@ def test_a_confessed_threat_is_declared() -> None:
     vector, label = redeclare(lie, np.random.default_rng(0), 0.0, 1.0)
     assert not label
     assert vector[[NAMES.index("rare_earth_magnet"), -1]].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("kind", ["parcel", "container"])
+def test_curves_are_what_the_scanner_gives_of_a_block(kind: Kind) -> None:
+    config = config_for(kind)
+    machine = Machine.draw(kind, np.random.default_rng(5))
+    curves = scanner_curves(machine, config)
+    assert curves.shape == (len(REFERENCES), len(config.knots))
+    block = np.full((1, 1, 1), 5.0 if kind == "parcel" else 60.0, np.float32)  # g/cm2 of aluminium
+    mean, _ = machine.mean(block, ["aluminium"])
+    high, low = -np.log(mean.reshape(2))
+    expected = (low - high) / (high + config.thin)
+    assert np.interp(high, config.knots, curves[1]) == pytest.approx(expected, rel=0.03)
+
+
+def test_typical_curves_lie_among_those_of_the_scanners() -> None:
+    config = config_for("container")
+    rng = np.random.default_rng(1)
+    drawn = np.stack([scanner_curves(Machine.draw("container", rng), config) for _ in range(40)])
+    typical = typical_curves(config)
+    assert np.all(typical > drawn.min(0)) and np.all(typical < drawn.max(0))
