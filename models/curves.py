@@ -83,7 +83,7 @@ class ScannerCurves(nn.Module):
         rise = (curves[:, :, 1:] - curves[:, :, :-1]) / (self.knots[1:] - self.knots[:-1])
         turns = torch.cat((rise[:, :, :1], rise[:, :, 1:] - rise[:, :, :-1]), 2)
         beyond = functional.relu(attenuation[:, :1].clamp(max=self.config.knots[-1]) - self.knots[:-1, None, None])
-        # A product with the curves of each scan, not one scan after the other.
+        # Straight between the knots: the first value, and a turn of the slope at each knot that was passed.
         along = (turns @ beyond.flatten(2)).unflatten(2, beyond.shape[2:]) + curves[:, :, :1, None]
         return ((attenuation[:, 3:4] - along) / self.config.ratio_period).clamp(-_FURTHEST, _FURTHEST)
 
