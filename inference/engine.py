@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from leadline.datasets.beam import beam
 from leadline.datasets.declarations import expected_families
 from leadline.datasets.scan import KINDS, Kind, LeadlineError, Scan
 from leadline.inference.cpu import available_cores
@@ -29,6 +30,7 @@ LEAST_SIDE = 32
 """Smaller scans carry nothing that the network could judge, pixels a side."""
 
 INPUTS = {"transmission", "declared"}
+"""Inputs that every model has; those since 0.5.0 also take the nominal energy, `beam`."""
 OUTPUTS = ("score", "materials", "evidence", "areal_density", "embedding", "novelty")
 
 
@@ -41,12 +43,14 @@ class Model:
         path: the file.
         sha256: hash of the file's bytes.
         provider: ONNX Runtime's execution provider that runs it.
+        takes_beam: whether it can be told the beam's nominal energy.
     """
 
     contract: ModelContract
     path: Path
     sha256: str
     provider: str
+    takes_beam: bool
     session: ort.InferenceSession = field(repr=False, compare=False)
 
 
@@ -170,8 +174,10 @@ class Engine:
                 batch = images[members[0]][None]
             else:
                 batch = np.stack([images[i] for i in members])
-            declared = np.stack([_expected(scans[i], models[i]) for i in members])
-            found = model.session.run(OUTPUTS, {"transmission": batch, "declared": declared})
+            feed = {"transmission": batch, "declared": np.stack([_expected(scans[i], models[i]) for i in members])}
+            if model.takes_beam:
+                feed["beam"] = np.stack([beam(scans[i].scanner) for i in members])
+            found = model.session.run(OUTPUTS, feed)
             for row, i in enumerate(members):
                 results[i] = _scores([o[row] for o in found], model, model.contract.stride * factors[i])
         return [results[i] for i in range(len(scans))]
@@ -205,14 +211,13 @@ class Engine:
                 f"--provider {self.provider}: ONNX Runtime fell back to {session.get_providers()[0]}; "
                 "check the driver and the accelerator's libraries, or leave the option out"
             )
-        missing = INPUTS - {i.name for i in session.get_inputs()} - {
-            i.name for i in session.get_overridable_initializers()
-        } | set(OUTPUTS) - {o.name for o in session.get_outputs()}
+        inputs = {i.name for i in (*session.get_inputs(), *session.get_overridable_initializers())}
+        missing = INPUTS - inputs | set(OUTPUTS) - {o.name for o in session.get_outputs()}
         if missing:
             raise ModelError(
                 path, f"lacks {', '.join(sorted(missing))} among its inputs and outputs", "export the model anew"
             )
-        return Model(promised, path, digest, self.provider, session)
+        return Model(promised, path, digest, self.provider, "beam" in inputs, session)
 
 
 def resolve_provider(name: str | None) -> str:

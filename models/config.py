@@ -30,9 +30,10 @@ class NetworkConfig:
         widths: channels of the four encoder stages; multiples of 16 waste nothing on a CPU.
         blocks: residual blocks of each stage; 0 = a single convolution.
         pixel_width: channels of each level's pixel features.
+        pixel_hidden: channels of the layer before them.
         decoder: channels of the decoder; its finest level has as many as the first stage.
         embedding: length of the embedding.
-        suspicion: channels between the cells' features and their suspicion.
+        suspicion: channels of the two layers between the cells' features and their suspicion.
     """
 
     kind: Kind = "parcel"
@@ -47,9 +48,10 @@ class NetworkConfig:
     widths: tuple[int, int, int, int] = (32, 48, 96, 128)
     blocks: tuple[int, int, int, int] = (0, 1, 2, 1)
     pixel_width: int = 16
+    pixel_hidden: int = 64
     decoder: int = 48
     embedding: int = 64
-    suspicion: int = 32
+    suspicion: tuple[int, int] = (32, 32)
 
     @property
     def stride(self) -> int:
@@ -70,7 +72,9 @@ class NetworkConfig:
 def config_for(kind: Kind, **changes: object) -> NetworkConfig:
     """The configuration of the released network of a scanner kind, over the families of the catalogue."""
     base: dict = {"kind": kind, "families": catalogue().names, "watched": catalogue().watched}
+    if kind == "parcel":  # a parcel has 25 ms, a container 100
+        base |= {"blocks": (0, 1, 1, 1)}
     if kind == "container":
-        base |= {"pool": 4, "floor": 1e-4, "ratio_period": 0.2, "thin": 0.05}
+        base |= {"pool": 4, "floor": 1e-4, "ratio_period": 0.2, "thin": 0.05, "suspicion": (64, 32)}
         base |= {"knots": (0.25, 0.5, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0), "contrasts": (-0.05, 0.6)}
     return NetworkConfig(**(base | changes))

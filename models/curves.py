@@ -3,8 +3,9 @@
 The same steel has another energy contrast on every scanner, and another at every thickness; at 6/4 MV scanners
 differ by as much as materials do. A scan shows its scanner: walls, frames and everyday goods trace their curves in
 the joint histogram of attenuation and contrast. A perceptron reads from it what contrast the reference materials
-(`config.REFERENCES`) have at each knot of attenuation, and a pixel's distances from these curves no longer
-depend on the scanner. Simulated scans know the true curves, so the estimate is fitted to them.
+(`config.REFERENCES`) have at each knot of attenuation; the beam's nominal energy helps, where it is told. A pixel's
+distances from these curves no longer depend on the scanner. Simulated scans know the true curves, so the estimate is
+fitted to them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from leadline.datasets.beam import BEAM
 from leadline.models.config import REFERENCES, NetworkConfig
 
 SHADES, CONTRASTS = 12, 32
@@ -39,7 +41,7 @@ class ScannerCurves(nn.Module):
         self.register_buffer("shades", shades, persistent=False)
         self.register_buffer("contrasts", torch.linspace(*config.contrasts, CONTRASTS), persistent=False)
         self.register_buffer("knots", torch.tensor(config.knots), persistent=False)
-        self.read = nn.Sequential(nn.Linear(SHADES * CONTRASTS, HIDDEN), nn.ReLU())
+        self.read = nn.Sequential(nn.Linear(SHADES * CONTRASTS + BEAM, HIDDEN), nn.ReLU())
         self.tell = nn.Linear(HIDDEN, len(REFERENCES) * len(config.knots))
 
     def begin(self, typical: Tensor) -> None:
@@ -47,16 +49,17 @@ class ScannerCurves(nn.Module):
         with torch.no_grad():
             self.tell.bias.copy_(typical.flatten() / self.config.ratio_period)
 
-    def forward(self, attenuation: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, attenuation: Tensor, beam: Tensor) -> tuple[Tensor, Tensor]:
         """The curves, and what they were read from.
 
         Args:
             attenuation: (N, 4, h, w), `features.attenuation_features` of the finest cells.
+            beam: (N, BEAM), see `datasets.beam`.
 
         Returns:
             (N, R, K) contrast of each reference material at each knot; (N, HIDDEN).
         """
-        hidden = self.read(self.histogram(attenuation).flatten(1))
+        hidden = self.read(torch.cat((self.histogram(attenuation).flatten(1), beam), 1))
         curves = self.tell(hidden).unflatten(1, (len(REFERENCES), -1))
         return curves * self.config.ratio_period, hidden
 

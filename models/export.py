@@ -18,6 +18,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
+from leadline.datasets.beam import BEAM
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Kind, LeadlineError
 from leadline.models import contract as contracts
@@ -83,16 +84,16 @@ def _save(network: Network, path: Path) -> None:
     families = len(network.config.families)
     pool = network.config.pool
     # Large enough that no level of the pyramid has one cell only, which the tracer would take for the rule.
-    example = (torch.rand(2, 2, 48 * pool, 64 * pool), torch.zeros(2, families + 1))
+    example = (torch.rand(2, 2, 48 * pool, 64 * pool), torch.zeros(2, families + 1), torch.zeros(2, BEAM))
     batch, rows, columns = (torch.export.Dim(name) for name in ("batch", "height", "width"))
-    # Both inputs share the axis `batch`, as they should; torch warns of it.
+    # All inputs share the axis `batch`, as they should; torch warns of it.
     with torch.no_grad(), warnings.catch_warnings(action="ignore", category=UserWarning):
         program = torch.onnx.export(
             network,
             example,
-            input_names=["transmission", "declared"],
+            input_names=["transmission", "declared", "beam"],
             output_names=list(Outputs._fields),
-            dynamic_shapes=({0: batch, 2: rows, 3: columns}, {0: batch}),
+            dynamic_shapes=({0: batch, 2: rows, 3: columns}, {0: batch}, {0: batch}),
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
@@ -102,8 +103,9 @@ def _save(network: Network, path: Path) -> None:
         raise RuntimeError("torch.onnx.export gave no program")
     model = program.model_proto
     forget_sources(model.graph)
-    default = numpy_helper.from_array(np.zeros((1, families + 1), np.float32), "declared")
-    model.graph.initializer.extend([default, _rest(network, model.graph)])
+    unknown = {"declared": families + 1, "beam": BEAM}  # inputs that may be left out
+    defaults = [numpy_helper.from_array(np.zeros((1, n), np.float32), name) for name, n in unknown.items()]
+    model.graph.initializer.extend([*defaults, _rest(network, model.graph)])
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
 
@@ -137,17 +139,19 @@ def parity(network: Network, path: str | Path, shapes: Sequence[tuple[int, int, 
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # it warns that `declared`, having a default, cannot be folded
+    options.log_severity_level = 3  # it warns that inputs that have a default cannot be folded
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     generator = np.random.default_rng(0)
     worst = dict.fromkeys(Outputs._fields, 0.0)
     for batch, rows, columns in shapes:
         scan = phantom(generator, batch, rows, columns)
         declared = (generator.random((batch, len(network.config.families) + 1)) < 0.4).astype(np.float32)
-        for feed in ({"transmission": scan, "declared": declared}, {"transmission": scan}):
-            given = torch.from_numpy(feed.get("declared", np.zeros_like(declared)))
+        told = generator.uniform(0.5, 2.0, (batch, BEAM)).astype(np.float32)
+        for feed in ({"transmission": scan, "declared": declared, "beam": told}, {"transmission": scan}):
+            known = {"declared": declared, "beam": told}
+            given = [torch.from_numpy(feed.get(name, np.zeros_like(v))) for name, v in known.items()]
             with torch.no_grad():
-                expected = network(torch.from_numpy(scan), given)
+                expected = network(torch.from_numpy(scan), *given)
             found = session.run(None, feed)
             for name, a, b in zip(Outputs._fields, expected, found, strict=True):
                 if a.shape != b.shape:

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import Conv2dNormActivation
 
+from leadline.datasets.beam import BEAM
 from leadline.models.config import REFERENCES, NetworkConfig
 from leadline.models.curves import HIDDEN, ScannerCurves
 from leadline.models.features import (
@@ -27,6 +28,8 @@ from leadline.models.features import (
 )
 
 STAGES = 4
+POOLED = 6
+OWN = 6 + len(REFERENCES)
 ABSENT = 10.0
 """Evidence logits of whole scans are cut at this size: below, nothing is there."""
 
@@ -80,22 +83,26 @@ class View(NamedTuple):
         evidence: (N, F, h, w) logits.
         log_areal: (N, 2, h, w) ln(1 + g/cm2).
         cells: (N, C, h, w) features, of which the maps are made.
+        own: (N, O, h, w) what was measured in each cell: attenuations, contrasts, distances from the curves.
         summary: of the whole scan.
         curves: (N, R, K), of the scanner.
+        beam: (N, BEAM).
     """
 
     evidence: Tensor
     log_areal: Tensor
     cells: Tensor
+    own: Tensor
     summary: Summary
     curves: Tensor
+    beam: Tensor
 
 
 class Summary(NamedTuple):
     """What the scan-level heads see of a scan, without its declaration.
 
     Attributes:
-        pooled: (N, 4, F) evidence of the whole scan, see `pool_evidence`.
+        pooled: (N, POOLED, F) evidence of the whole scan, see `pool_evidence`.
         amounts: (N, 2) mean of `log_areal`.
         embedding: (N, D).
     """
@@ -125,7 +132,7 @@ class Network(nn.Module):
         self.config = config
         families, p, d = len(config.families), config.pixel_width, config.decoder
         self.watched = [config.families.index(name) for name in config.watched]
-        self.pixels = nn.ModuleList(_PixelFeatures(p) for _ in range(STAGES))
+        self.pixels = nn.ModuleList(_PixelFeatures(config.pixel_hidden, p) for _ in range(STAGES))
         self.scanner = ScannerCurves(config)
         self.context = _perceptron(2 * p + HIDDEN, 32, (STAGES - 1) * p)
         for parameter in self.context[-1].parameters():
@@ -144,20 +151,18 @@ class Network(nn.Module):
         self.smooth = nn.ModuleList(Conv2dNormActivation(n, n, 3) for n in narrow)
         self.evidence_head = nn.Conv2d(fine, families, 1)
         self.density_head = nn.Conv2d(fine, 2, 1)
-        self.suspicion_cells = nn.Conv2d(fine, config.suspicion, 1)
-        self.suspicion_told = nn.Linear(families + 1 + config.embedding, config.suspicion)
-        self.suspicion_head = nn.Conv2d(config.suspicion, 1, 1)
+        self.suspicion = _Suspicion(fine + families + 2 + OWN, families + 1 + BEAM + config.embedding, config.suspicion)
         with torch.no_grad():  # nothing is there until it is seen
-            for head in (self.evidence_head, self.suspicion_head):
+            for head in (self.evidence_head, self.suspicion.head):
                 head.get_parameter("bias").fill_(-3.0)
         self.attention = nn.Conv2d(inner, 1, 1)
         # Without the normalisation the sums are large, and the hyperbolic tangent is 1 or -1 whatever the scan shows.
         self.describe = nn.Sequential(
             nn.BatchNorm1d(2 * inner + fine, affine=False), nn.Linear(2 * inner + fine, config.embedding), nn.Tanh()
         )
-        basis = 4 * families + 2 + config.embedding
+        basis = POOLED * families + 2 + config.embedding
         self.family_head = _head(basis, families)
-        self.score_head = _head(basis + 5 * families + 1 + 4, 1)
+        self.score_head = _head(basis + (POOLED + 1) * families + 1 + POOLED, 1)
         self.register_buffer("score_scale", torch.ones(()))
         self.register_buffer("score_bias", torch.zeros(()))
         self.register_buffer("family_scale", torch.ones(families))
@@ -166,14 +171,15 @@ class Network(nn.Module):
         self.register_buffer("whiten", torch.eye(config.embedding))
         self.register_buffer("accepted", torch.tensor(1e3))
 
-    def forward(self, transmission: Tensor, declared: Tensor) -> Outputs:
+    def forward(self, transmission: Tensor, declared: Tensor, beam: Tensor | None = None) -> Outputs:
         """Calibrated outputs.
 
         Args:
             transmission: (N, 2, rows, columns), [high, low], raw; any size.
             declared: (N or 1, F + 1) expected families, last 1 = a declaration is known.
+            beam: (N or 1, BEAM) nominal energy, see `datasets.beam`; `None` = unknown.
         """
-        raw = self.raw(transmission, declared)
+        raw = self.raw(transmission, declared, beam)
         score = torch.sigmoid(raw.score * self.score_scale + self.score_bias)
         materials = torch.sigmoid(raw.materials * self.family_scale + self.family_bias)
         away = (raw.embedding - self.typical) @ self.whiten
@@ -182,16 +188,19 @@ class Network(nn.Module):
             score, materials, torch.sigmoid(raw.evidence), torch.expm1(raw.log_areal), raw.embedding, novelty
         )
 
-    def raw(self, transmission: Tensor, declared: Tensor, pooled: bool = False) -> Raw:
+    def raw(self, transmission: Tensor, declared: Tensor, beam: Tensor | None = None, *, pooled: bool = False) -> Raw:
         """Logits; arguments as `forward`. `pooled`: the transmission has been through `pool_pixels`."""
-        view = self.look(transmission, pooled)
+        view = self.look(transmission, beam, pooled=pooled)
         suspicion = self.suspect(view, declared)
         score, materials = self.judge(view.summary, declared, pool_evidence(suspicion).flatten(1))
         return Raw(score, materials, view.evidence, view.log_areal, view.summary.embedding, suspicion, view.curves)
 
-    def look(self, transmission: Tensor, pooled: bool = False) -> View:
-        """What does not depend on the declaration; `transmission` and `pooled` as for `raw`."""
-        fine, levels, curves = self._levels(transmission if pooled else pool_pixels(transmission, self.config))
+    def look(self, transmission: Tensor, beam: Tensor | None = None, *, pooled: bool = False) -> View:
+        """What does not depend on the declaration; arguments as for `raw`."""
+        t = transmission if pooled else pool_pixels(transmission, self.config)
+        told = t.new_zeros(1, BEAM) if beam is None else beam
+        told = told + torch.zeros_like(t[:, :1, 0, 0])
+        fine, own, levels, curves = self._levels(t, told)
         x = self.stem(fine)
         maps = []
         for stage, level in zip(self.stages, levels, strict=True):
@@ -208,7 +217,7 @@ class Network(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             embedding = self._embedding(x.float(), cells.float())
             summary = Summary(pool_evidence(evidence), log_areal.mean((2, 3)), embedding)
-            return View(evidence, log_areal, cells, summary, curves)
+            return View(evidence, log_areal, cells, own, summary, curves, told)
 
     def suspect(self, view: View, declared: Tensor) -> Tensor:
         """(N, 1, h, w): logits per cell that watch-list material is there which `declared` does not explain.
@@ -216,13 +225,21 @@ class Network(nn.Module):
         The declaration and the whole scan shift the thresholds at which a cell's features count: the same black
         cell is steel among tools and a threat among tubs of protein.
         """
-        embedding = view.summary.embedding
-        told = torch.cat((declared.to(embedding.dtype) + torch.zeros_like(embedding[:, :1]), embedding), 1)
-        hidden = functional.relu(self.suspicion_cells(view.cells) + self.suspicion_told(told)[:, :, None, None])
-        return self.suspicion_head(hidden).float()
+        return self.suspicion(self.in_cells(view), self.told(view, declared)).float()
 
-    def _levels(self, t: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Attenuations of the pooled pixels, learned features of every stage's resolution, curves of the scanner.
+    def in_cells(self, view: View) -> Tensor:
+        """(N, C, h, w): all that suspicion sees of each cell. What the maps say of it is taken as it is: they answer
+        for themselves."""
+        return torch.cat((view.cells, view.evidence.detach(), view.log_areal.detach(), view.own), 1)
+
+    def told(self, view: View, declared: Tensor) -> Tensor:
+        """(N, T): all that suspicion sees of the scan as a whole."""
+        embedding = view.summary.embedding
+        return torch.cat((declared.to(embedding.dtype) + torch.zeros_like(embedding[:, :1]), view.beam, embedding), 1)
+
+    def _levels(self, t: Tensor, beam: Tensor) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+        """Attenuations of the pooled pixels, what was measured in the finest cells, learned features of every
+        stage's resolution, curves of the scanner.
 
         All but the finest features are modulated by what the whole scan shows.
         """
@@ -232,16 +249,18 @@ class Network(nn.Module):
             t = halve(t)
             seen.append(attenuation_features(t, self.config))
         with torch.autocast(t.device.type, enabled=False):
-            curves, scanner = self.scanner(seen[0].float())
-        levels = []
+            curves, scanner = self.scanner(seen[0].float(), beam.float())
+        levels, measured = [], []
         for pixels, attenuation in zip(self.pixels, seen, strict=True):
             own = torch.cat((attenuation, excess_features(attenuation[:, :2], self.config)), 1)
             away = self.scanner.distances(attenuation, curves)
+            measured.append(torch.cat((own, away), 1))
             levels.append(pixels(torch.cat((periodic_features(own, self.config), away), 1)))
         shown = levels[2]
         context = self.context(torch.cat((shown.mean((2, 3)), (shown * shown).mean((2, 3)), scanner), 1))
         gains = (1 + context).unflatten(1, (STAGES - 1, -1)).unsqueeze(3).unsqueeze(4).unbind(1)
-        return fine, levels[:1] + [level * gain for level, gain in zip(levels[1:], gains, strict=True)], curves
+        modulated = levels[:1] + [level * gain for level, gain in zip(levels[1:], gains, strict=True)]
+        return fine, measured[0], modulated, curves
 
     def _embedding(self, deep: Tensor, cells: Tensor) -> Tensor:
         """(N, D): deep features averaged plainly and by attention, and the mean of the cells'."""
@@ -252,13 +271,13 @@ class Network(nn.Module):
     def judge(self, summary: Summary, declared: Tensor, suspected: Tensor) -> tuple[Tensor, Tensor]:
         """Scan-level logits, score (N,) and materials (N, F): what is there, and what of it nobody declared.
 
-        `suspected` is the suspicion of the cells, pooled, (N, 4).
+        `suspected` is the suspicion of the cells, pooled, (N, POOLED).
         The score sees all evidence once as it is and once without what the declaration leads one to expect:
         a black tub is ordinary in a box of steel tools and odd in one of protein powder.
         """
         with torch.autocast(declared.device.type, enabled=False):
             basis = torch.cat((summary.pooled.flatten(1), summary.amounts, summary.embedding), 1)
-            materials = summary.pooled[:, -1] + self.family_head(basis)
+            materials = summary.pooled[:, 3] + self.family_head(basis)
             expected = declared.to(basis.dtype) + torch.zeros_like(basis[:, :1])
             unexpected = 1 - expected[:, : summary.pooled.shape[2]].unsqueeze(1)
             hidden = (summary.pooled + ABSENT) * unexpected
@@ -267,28 +286,48 @@ class Network(nn.Module):
 
 
 def pool_evidence(evidence: Tensor) -> Tensor:
-    """Evidence of a whole scan, (N, 4, F), from the logits of its cells, (N, F, h, w).
+    """Evidence of a whole scan, (N, POOLED, F), from the logits of its cells, (N, F, h, w).
 
-    The rows: log-mean-exp at sharpness 0.5, 1 and 2 (wide and thin, ordinary, small and certain),
-    and the greatest mean over 2 x 2 cells.
+    The rows: log-mean-exp at sharpness 0.5, 1 and 2 (wide and thin, ordinary, small and certain), and the greatest
+    mean over blocks of 2, 4 and 8 cells a side (a speck, a thing, a pile).
     """
     z = evidence.clamp(-ABSENT, ABSENT)
     root = torch.exp(0.5 * z)  # at most e^5, so that its fourth power needs no care
     once = root * root
     means = torch.stack([power.mean((2, 3)) for power in (root, once, once * once)], 1)
     wide = torch.log(means) * means.new_tensor([[[2.0], [1.0], [0.5]]])
-    return torch.cat((wide, halve(z).amax((2, 3)).unsqueeze(1)), 1)
+    peaks = []
+    for _ in range(POOLED - 3):
+        z = halve(z)
+        peaks.append(z.amax((2, 3)))
+    return torch.cat((wide, torch.stack(peaks, 1)), 1)
 
 
 class _PixelFeatures(nn.Sequential):
     """Learned functions of a cell's own attenuation, contrast, and distances from the scanner's curves."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, hidden: int, width: int) -> None:
         super().__init__(
             nn.BatchNorm2d(FEATURES + len(REFERENCES), affine=False),
-            Conv2dNormActivation(FEATURES + len(REFERENCES), 2 * width, 1),
-            Conv2dNormActivation(2 * width, width, 1),
+            Conv2dNormActivation(FEATURES + len(REFERENCES), hidden, 1),
+            Conv2dNormActivation(hidden, width, 1),
         )
+
+
+class _Suspicion(nn.Module):
+    """A perceptron over each cell, of which the declaration and the whole scan shift the first layer."""
+
+    def __init__(self, inner: int, told: int, hidden: tuple[int, int]) -> None:
+        super().__init__()
+        self.cells = nn.Conv2d(inner, hidden[0], 1)
+        self.told = nn.Linear(told, hidden[0])
+        self.then = nn.Conv2d(*hidden, 1)
+        self.head = nn.Conv2d(hidden[1], 1, 1)
+
+    def forward(self, cells: Tensor, told: Tensor) -> Tensor:
+        """(N, 1, h, w) logits from (N, C, h, w) and (N, T)."""
+        hidden = functional.relu(self.cells(cells) + self.told(told)[:, :, None, None])
+        return self.head(functional.relu(self.then(hidden)))
 
 
 class _Stage(nn.Module):

@@ -43,6 +43,7 @@ class Batch(TypedDict):
         areal: (N, 2, h', w') float32, g/cm2.
         twin: (N,) int64, place of a threat's honest twin in the batch, -1 for none.
         curves: (N, R, K) float32, contrast curves of the scanner.
+        beam: (N, BEAM) float32, its nominal energy.
     """
 
     transmission: Tensor
@@ -54,6 +55,7 @@ class Batch(TypedDict):
     areal: Tensor
     twin: Tensor
     curves: Tensor
+    beam: Tensor
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class StreamConfig:
         reuse: how often a scan is fed, on average, each time augmented otherwise.
         keep: groups (a pair or a single scan) that a worker holds to draw from.
         canvas: rows and columns, pixels.
-        drop: share of scans whose declaration is withheld.
+        drop: share of scans whose declaration is withheld, and of groups whose beam is not told.
         confess: share of scans whose declaration names what is hidden.
         rank, ranks: which of how many processes that fit together this one is; each makes its own scenes.
         watch_list: the user's part of the catalogue in use, which worker processes take over.
@@ -187,6 +189,7 @@ def collate(
     rows: list[dict[str, Tensor]] = []
     for group in groups:
         paired = len(group) == 2
+        told = 0.0 if augment and rng.random() < config.drop else 1.0
         for k, given in enumerate(group):
             areal = given.areal.astype(np.float32)
             t, mask = (
@@ -211,6 +214,7 @@ def collate(
                     "areal": sums,
                     "twin": torch.tensor(len(rows) + 1 if paired and k == 0 else -1),
                     "curves": torch.from_numpy(given.curves),
+                    "beam": torch.from_numpy(told * given.beam).float(),
                 }
             )
     return Batch(**{key: torch.stack([row[key] for row in rows]) for key in rows[0]})  # type: ignore[typeddict-item]

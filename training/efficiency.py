@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from leadline.datasets.scan import Declaration, Kind, LeadlineError
+from leadline.datasets.scan import Declaration, Kind, LeadlineError, Scan
 from leadline.datasets.simulator.scanner import Machine
 from leadline.models import contract as contracts
 from leadline.training.ideal import Floats, Threat, detectabilities
@@ -119,7 +119,7 @@ def levels(
             mean, variance = machine.mean(goods, names)
             for k in range(scans):
                 exposure = machine.measure(mean, variance, np.random.default_rng([seed, k]))
-                outputs, logits[version, k], _ = run(exposure, declared)
+                outputs, logits[version, k], _ = run(Scan(exposure, machine.scanner()), declared)
                 scores[version, k] = float(outputs.score[0])
         d, low, high = observed(logits[1], logits[0])
         covers = np.array([cover_cm * cover_density])

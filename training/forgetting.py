@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from leadline.datasets.beam import beam
 from leadline.datasets.scan import Kind, Scan
 from leadline.datasets.simulator.simulate import simulate_pair
 from leadline.models.config import NetworkConfig
@@ -96,9 +97,9 @@ def _scorer(network: Network, config: NetworkConfig) -> Callable[[Scan], float]:
     places = [*(config.families.index(f) for f in network.config.families), len(config.families)]
 
     def score(scan: Scan) -> float:
-        declared = torch.from_numpy(declared_vector(scan.declaration)[places])[None]
+        known = (scan.transmission, declared_vector(scan.declaration)[places], beam(scan.scanner))
         with torch.inference_mode():
-            return float(network.raw(torch.from_numpy(scan.transmission)[None], declared).score[0])
+            return float(network.raw(*(torch.from_numpy(v)[None] for v in known)).score[0])
 
     return score
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from leadline.datasets.beam import beam
 from leadline.models import contract as contracts
 from leadline.models.config import NetworkConfig
 from leadline.models.network import Network
@@ -74,9 +75,8 @@ def _looker(network: Network, config: NetworkConfig, words: str, threshold: floa
 
     def evidence(shown: Shown) -> Map:
         with torch.inference_mode():
-            raw = network.raw(
-                torch.from_numpy(shown.transmission)[None], torch.from_numpy(shown.declared[places])[None]
-            )
+            known = (shown.scan.transmission, shown.declared[places], beam(shown.scan.scanner))
+            raw = network.raw(*(torch.from_numpy(v)[None] for v in known))
             found: Map = torch.sigmoid(raw.evidence[0, watched]).amax(0).numpy()
             return found
 

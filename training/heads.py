@@ -1,4 +1,4 @@
-"""Refit the scan-level heads of a fitted network: many scans, each under many declarations.
+"""Refit suspicion and scan-level heads of a fitted network: many scans, each under many declarations.
 
 What a declaration means for a scan (lead under "lead", a black tub under "protein powder") is learned from pairs of
 scan and declaration. The image costs nearly all of the computation and does not depend on the declaration, so the
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -22,15 +22,18 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from leadline.datasets.materials import use_catalogue
-from leadline.datasets.scan import Kind
 from leadline.datasets.simulator.simulate import Sample, simulate_pair
 from leadline.models.network import Network, Summary, pool_evidence
 from leadline.training.fit import load_checkpoint, network_from
 from leadline.training.losses import pair_shortfall
-from leadline.training.targets import CellRule, cell_targets, declared_vector, example, redeclare
+from leadline.training.suspicion import Cells, cells_of, fit_suspicion, versions
+from leadline.training.targets import CellRule, cell_targets, example
 
 HEADS_SEED = 7100
 """Set of scenes, in the training split, on which heads are refitted: the fit of the network never saw them."""
+
+SUSPICION_SEED = 7200
+"""The same for the suspicion: on scenes that it learned from, heads would trust it too much."""
 
 _HELD_BACK = 0.15  # share of the scenes that choose the epoch
 
@@ -41,7 +44,7 @@ class Seen(NamedTuple):
     Attributes:
         pooled, amounts, embedding: one row of `Summary`.
         declared: (V, F + 1).
-        suspected: (V, 4) pooled suspicion of the cells under each.
+        suspected: (V, POOLED) pooled suspicion of the cells under each.
         label: (V,) whether something is there that this declaration does not explain.
         present: (F,) families that are there.
         scene: number of the scene; twins share it.
@@ -63,6 +66,9 @@ _network: Network
 _seed: int
 
 
+Found = TypeVar("Found", "Seen", Cells)
+
+
 def look(checkpoint: Path, scenes: int, *, seed: int = HEADS_SEED, processes: int = 1) -> list[Seen]:
     """Let a network look at the scans of `scenes` fresh scenes.
 
@@ -72,19 +78,21 @@ def look(checkpoint: Path, scenes: int, *, seed: int = HEADS_SEED, processes: in
         seed: of the set.
         processes: that simulate and look; 1 = this one.
     """
-    return list(_look(checkpoint, scenes, seed, processes))
+    return list(_look(checkpoint, scenes, seed, processes, _seen_in))
 
 
-def _look(checkpoint: Path, scenes: int, seed: int, processes: int) -> Iterator[Seen]:
+def _look(
+    checkpoint: Path, scenes: int, seed: int, processes: int, task: Callable[[int], list[Found]]
+) -> Iterator[Found]:
     if processes <= 1:
         _prepare(checkpoint, seed)
         for index in range(scenes):
-            yield from _scene(index)
+            yield from task(index)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _prepare, (checkpoint, seed)) as pool:
-        for seen in pool.map(_scene, range(scenes), chunksize=4):
-            yield from seen
+        for found in pool.map(task, range(scenes), chunksize=4):
+            yield from found
 
 
 def _prepare(checkpoint: Path, seed: int) -> None:
@@ -96,9 +104,13 @@ def _prepare(checkpoint: Path, seed: int) -> None:
     _network, _seed = network_from(made), seed
 
 
-def _scene(index: int) -> list[Seen]:
-    kind: Kind = _network.config.kind
-    return [_seen(index, sample) for sample in simulate_pair(kind, _seed, index)]
+def _seen_in(index: int) -> list[Seen]:
+    return [_seen(index, sample) for sample in simulate_pair(_network.config.kind, _seed, index)]
+
+
+def _cells_in(index: int) -> list[Cells]:
+    samples = simulate_pair(_network.config.kind, _seed, index)
+    return [cells for sample in samples for cells in cells_of(_network, sample, index)]
 
 
 def _seen(index: int, sample: Sample) -> Seen:
@@ -106,13 +118,13 @@ def _seen(index: int, sample: Sample) -> Seen:
     given = example(sample, config)
     watched = [config.families.index(name) for name in config.watched]
     cells, _ = cell_targets(torch.from_numpy(given.areal.astype(np.float32)), watched, CellRule.of(config.kind))
-    rng = np.random.default_rng(index)
-    # as declared; withheld; naming what is hidden
-    versions = [redeclare(given, rng, 0, 0), (declared_vector(None), bool(given.watched)), redeclare(given, rng, 0, 1)]
-    declared = torch.from_numpy(np.stack([vector for vector, _ in versions]))
+    said = versions(given, np.random.default_rng(index))
+    declared = torch.from_numpy(np.stack([vector for vector, _ in said]))
     with torch.inference_mode():
-        view = _network.look(torch.from_numpy(given.transmission)[None], pooled=True)
-        suspected = [pool_evidence(_network.suspect(view, said[None])).flatten() for said in declared]
+        view = _network.look(
+            torch.from_numpy(given.transmission)[None], torch.from_numpy(given.beam)[None], pooled=True
+        )
+        suspected = [pool_evidence(_network.suspect(view, known[None])).flatten() for known in declared]
     pooled, amounts, embedding = (part[0].clone() for part in view.summary)
     return Seen(
         pooled,
@@ -120,7 +132,7 @@ def _seen(index: int, sample: Sample) -> Seen:
         embedding,
         declared,
         torch.stack(suspected).clone(),
-        torch.tensor([float(label) for _, label in versions]),
+        torch.tensor([float(label) for _, label in said]),
         ((cells == 1).sum((1, 2)) >= 2).float(),
         torch.tensor(index),
         torch.tensor(given.threat),
@@ -128,12 +140,12 @@ def _seen(index: int, sample: Sample) -> Seen:
 
 
 def refit(checkpoint: Path, target: Path, *, scenes: int, processes: int = 1, epochs: int = 60) -> Path:
-    """Fit new heads for the network of a checkpoint and write it with them.
+    """Let the suspicion of a checkpoint's network learn on, fit new heads for it, and write it with them.
 
     Args:
         checkpoint: of `leadline train`.
         target: checkpoint to write.
-        scenes: fresh scenes to fit on.
+        scenes: fresh scenes to fit heads on; half as many others serve the suspicion.
         processes: that simulate.
         epochs: at most; the best on scenes held back is kept.
 
@@ -141,11 +153,20 @@ def refit(checkpoint: Path, target: Path, *, scenes: int, processes: int = 1, ep
         `target`.
     """
     made = load_checkpoint(checkpoint)
-    network = fit_heads(network_from(made), look(checkpoint, scenes, processes=processes), epochs)
-    made["state_dict"] = {f"network.{key}": value for key, value in network.state_dict().items()}
     made["leadline"] |= {"head_scenes": scenes}
-    torch.save({key: made[key] for key in ("state_dict", "leadline", "global_step") if key in made}, target)
+    cells = list(_look(checkpoint, scenes // 2, SUSPICION_SEED, processes, _cells_in))
+    network = fit_suspicion(network_from(made), cells)
+    _write(made, network, target)
+    _write(made, fit_heads(network, look(target, scenes, processes=processes), epochs), target)
     return target
+
+
+def _write(made: dict[str, Any], network: Network, target: Path) -> None:
+    """The checkpoint `made` with the network's weights; whole or not at all."""
+    kept = {key: made[key] for key in ("leadline", "global_step") if key in made}
+    part = target.with_name(target.name + ".part")
+    torch.save(kept | {"state_dict": {f"network.{k}": v for k, v in network.state_dict().items()}}, part)
+    part.replace(target)
 
 
 def fit_heads(network: Network, seen: list[Seen], epochs: int, *, seed: int = 0) -> Network:

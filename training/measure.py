@@ -150,7 +150,7 @@ def _said(scan: Scan, declared: npt.NDArray[np.float32]) -> tuple[Any, dict[str,
     """The network's outputs, and those of them that are arguments of `Row`."""
     if _run is None:
         raise ValueError("a task without a model says nothing")
-    outputs, logit, material_logits = _run(scan.transmission, declared)
+    outputs, logit, material_logits = _run(scan, declared)
     watched = [_network.families.index(name) for name in _network.watched]
     place = strongest_place(
         outputs.evidence[0],

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from leadline.datasets.beam import beam
 from leadline.datasets.declarations import expected_families
 from leadline.datasets.scan import FileError, Kind, LeadlineError, ScanError
 from leadline.models.config import NetworkConfig
@@ -30,12 +31,14 @@ class OwnBatch(TypedDict):
     Attributes:
         transmission: (N, 2, h, w) float32, pooled.
         declared: (N, F + 1) float32.
+        beam: (N, BEAM) float32, nominal energy of the scanner.
         undeclared: (N,) float32, label of the score.
         present: (N, F) float32, families that are there; NaN where nobody says.
     """
 
     transmission: Tensor
     declared: Tensor
+    beam: Tensor
     undeclared: Tensor
     present: Tensor
 
@@ -190,7 +193,7 @@ class Own(IterableDataset[OwnBatch]):
     ) -> None:
         self.classes = [[s.specimen for s in scans if s.specimen.positive == p] for p in (True, False)]
         self.config, self.canvas, self.batch, self.seed = config, canvas, batch, seed
-        self._pooled: dict[Specimen, np.ndarray] = {}
+        self._pooled: dict[Specimen, tuple[np.ndarray, np.ndarray]] = {}
         self._bytes = 0
 
     def __iter__(self) -> Iterator[OwnBatch]:
@@ -202,22 +205,24 @@ class Own(IterableDataset[OwnBatch]):
             for k in range(self.batch):
                 choice = self.classes[(start + k) % 2]
                 specimen = choice[int(rng.integers(len(choice)))]
-                t = self._scan(specimen)
+                t, told = self._scan(specimen)
                 image, _ = augment(t, np.zeros((1, *t.shape[1:]), np.float32))
                 declared, present = targets(specimen, self.config)
-                rows.append((image, declared, np.float32(specimen.positive), present))
-            images, declared_rows, labels, presents = (torch.from_numpy(np.stack(r)) for r in zip(*rows, strict=True))
-            yield OwnBatch(transmission=images, declared=declared_rows, undeclared=labels, present=presents)
+                rows.append((image, declared, told, np.float32(specimen.positive), present))
+            columns = (torch.from_numpy(np.stack(r)) for r in zip(*rows, strict=True))
+            names = ("transmission", "declared", "beam", "undeclared", "present")
+            yield OwnBatch(**dict(zip(names, columns, strict=True)))  # type: ignore[typeddict-item]
 
-    def _scan(self, specimen: Specimen) -> np.ndarray:
-        """(2, h, w), pooled."""
+    def _scan(self, specimen: Specimen) -> tuple[np.ndarray, np.ndarray]:
+        """(2, h, w), pooled, and (BEAM,)."""
         kept = self._pooled.get(specimen)
         if kept is None:
-            scan = torch.from_numpy(specimen.read(self.config.kind).transmission)[None]
-            kept = pool_pixels(scan, self.config)[0].numpy()
-            if self._bytes + kept.nbytes <= _KEPT_BYTES:
+            scan = specimen.read(self.config.kind)
+            pooled = pool_pixels(torch.from_numpy(scan.transmission)[None], self.config)[0].numpy()
+            kept = pooled, beam(scan.scanner)
+            if self._bytes + pooled.nbytes <= _KEPT_BYTES:
                 self._pooled[specimen] = kept
-                self._bytes += kept.nbytes
+                self._bytes += pooled.nbytes
         return kept
 
 

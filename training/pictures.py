@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from leadline.datasets.scan import Kind, LeadlineError
+from leadline.datasets.scan import Kind, LeadlineError, Scan
 from leadline.datasets.simulator.simulate import simulate
 from leadline.models import contract as contracts
 from leadline.training.evaluate import Wanted
@@ -36,12 +36,12 @@ class Shown:
     """A scan to draw.
 
     Attributes:
-        transmission: (2, rows, columns).
+        scan: as it is.
         boxes: where watch-list material truly is.
         declared: the network's input.
     """
 
-    transmission: npt.NDArray[np.float32]
+    scan: Scan
     boxes: tuple[Box, ...]
     declared: npt.NDArray[np.float32]
 
@@ -76,7 +76,7 @@ def looker(model: Path, words: str = "where the model looks") -> Looker:
     watched = [network.families.index(name) for name in network.watched]
 
     def evidence(shown: Shown) -> Map:
-        outputs, _, _ = run(shown.transmission, shown.declared)
+        outputs, _, _ = run(shown.scan, shown.declared)
         found: Map = outputs.evidence[0][watched].max(0)
         return found
 
@@ -112,7 +112,7 @@ def views(
         shown = scan_of(brief, wanted, kind)
     except LeadlineError:
         return []
-    grey, scale = _grey(shown.transmission)
+    grey, scale = _grey(shown.scan.transmission)
     wide = grey.shape[1] > 1.75 * grey.shape[0]
     words = "the scan" if not shown.boxes else "green: as it lies"
     return [
@@ -130,10 +130,10 @@ def scan_of(brief: Mapping[str, Any], wanted: Wanted, kind: Kind) -> Shown:
     if wanted.specimens:
         specimen = wanted.specimens[brief["index"]]
         scan = specimen.read(kind)
-        return Shown(scan.transmission, specimen.boxes, declared_vector(scan.declaration))
+        return Shown(scan, specimen.boxes, declared_vector(scan.declaration))
     sample = simulate(kind, wanted.seed, brief["index"], threat=brief["threat"], split=wanted.split)
     boxes = tuple(box for _, box, _ in sample.truth.boxes)
-    return Shown(sample.scan.transmission, boxes, declared_vector(sample.scan.declaration))
+    return Shown(sample.scan, boxes, declared_vector(sample.scan.declaration))
 
 
 def _grey(transmission: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], float]:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 import onnx
 from sklearn.metrics import roc_auc_score
 
+from leadline.datasets.beam import beam
 from leadline.datasets.scan import FileError, Kind, LeadlineError
 from leadline.datasets.simulator.simulate import Sample, Split, simulate, simulate_pair
 from leadline.models import contract as contracts
@@ -180,7 +181,7 @@ def compare(
         told(index, scenes)
         for sample in simulate_pair(contract.scanner, seed, index, split="heldout"):
             declared = declared_vector(sample.scan.declaration)
-            outputs = [run(sample.scan.transmission, declared)[:2] for run in runners]
+            outputs = [run(sample.scan, declared)[:2] for run in runners]
             kept = replace(sample, scan=replace(sample.scan, transmission=np.zeros((2, 1, 1), np.float32)))
             first, second = ((float(o.score[0]), float(o.novelty[0]), logit) for o, logit in outputs)
             rows.append((kept, index, first, second))
@@ -270,7 +271,8 @@ def _quiet() -> Iterator[None]:
 def _feeds(kind: Kind, count: int, split: Split = "validation") -> Iterator[dict[str, npt.NDArray[np.float32]]]:
     for index in range(count):
         scan = simulate(kind, CALIBRATION_SEED, index, split=split).scan
-        yield {"transmission": scan.transmission[None], "declared": declared_vector(scan.declaration)[None]}
+        known = {"declared": declared_vector(scan.declaration), "beam": beam(scan.scanner)}
+        yield {"transmission": scan.transmission[None]} | {k: v[None] for k, v in known.items()}
 
 
 def _verdict(outputs: _Said, contract: ModelContract) -> str:

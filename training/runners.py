@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from leadline.datasets.beam import beam
+from leadline.datasets.scan import Scan
 from leadline.models import contract as contracts
 from leadline.models.config import NetworkConfig, config_for
 from leadline.models.network import Outputs
 from leadline.training.fit import load_checkpoint, network_from
 
-Runner = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], tuple[Any, float, npt.NDArray[np.float32]]]
-"""From transmission (2, rows, columns) and `declared` (F + 1,) to outputs, the score's logit, the families' logits."""
+Runner = Callable[[Scan, npt.NDArray[np.float32]], tuple[Any, float, npt.NDArray[np.float32]]]
+"""From a scan and `declared` (F + 1,) to outputs, the score's logit, the families' logits."""
 
 
 def onnx_runner(path: Path) -> tuple[Runner, NetworkConfig]:
@@ -30,11 +32,12 @@ def onnx_runner(path: Path) -> tuple[Runner, NetworkConfig]:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    told = any(i.name == "beam" for i in session.get_overridable_initializers())  # not before models 0.5.0
 
-    def run(t: npt.NDArray[np.float32], declared: npt.NDArray[np.float32]) -> tuple[Any, float, npt.NDArray]:
-        outputs: Any = Outputs(
-            *session.run(list(Outputs._fields), {"transmission": t[None], "declared": declared[None]})
-        )
+    def run(scan: Scan, declared: npt.NDArray[np.float32]) -> tuple[Any, float, npt.NDArray]:
+        feed = {"transmission": scan.transmission[None], "declared": declared[None]}
+        feed |= {"beam": beam(scan.scanner)[None]} if told else {}
+        outputs: Any = Outputs(*session.run(list(Outputs._fields), feed))
         return outputs, float(_logit(outputs.score)[0]), _logit(outputs.materials)[0]
 
     return run, config_for(found.scanner, families=found.families, watched=found.watched, pool=found.stride // 2)
@@ -44,9 +47,10 @@ def torch_runner(path: Path) -> tuple[Runner, NetworkConfig]:
     """A checkpoint in PyTorch, with logits that are not yet calibrated."""
     network = network_from(load_checkpoint(path)).eval()
 
-    def run(t: npt.NDArray[np.float32], declared: npt.NDArray[np.float32]) -> tuple[Any, float, npt.NDArray]:
+    def run(scan: Scan, declared: npt.NDArray[np.float32]) -> tuple[Any, float, npt.NDArray]:
+        t, *known = (torch.from_numpy(v)[None] for v in (scan.transmission, declared, beam(scan.scanner)))
         with torch.no_grad():
-            raw = network.raw(torch.from_numpy(t)[None], torch.from_numpy(declared)[None])
+            raw = network.raw(t, *known)
             novelty = torch.zeros(1)
             outputs = Outputs(
                 torch.sigmoid(raw.score), torch.sigmoid(raw.materials), torch.sigmoid(raw.evidence),

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from leadline.datasets.beam import beam
 from leadline.datasets.declarations import expected_families, explains
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Declaration, Kind
@@ -54,6 +55,7 @@ class Example:
         threat: whether it is the threat version of a scene.
         scenario: row of the evaluation.
         curves: (R, K) float32, true contrast curves of its scanner, see `scanner_curves`.
+        beam: (BEAM,) float32, its nominal energy.
     """
 
     transmission: Array
@@ -63,6 +65,7 @@ class Example:
     threat: bool
     scenario: str
     curves: Array
+    beam: Array
 
 
 def example(sample: Sample, config: NetworkConfig) -> Example:
@@ -78,6 +81,7 @@ def example(sample: Sample, config: NetworkConfig) -> Example:
         sample.truth.is_threat,
         sample.truth.scenario,
         scanner_curves(sample.machine, config),
+        beam(sample.scan.scanner),
     )
 
 

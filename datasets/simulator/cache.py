@@ -16,7 +16,7 @@ from leadline.datasets.scan import Declaration, FileError, Kind
 from leadline.datasets.simulator.scene import Scene
 from leadline.datasets.simulator.simulate import Split, build_scene
 
-VERSION = 3  # raise when scenes of one (seed, index) change
+VERSION = 4  # raise when scenes of one (seed, index) change
 
 
 class SceneCache:

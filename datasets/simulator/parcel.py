@@ -30,7 +30,7 @@ def build(rng: np.random.Generator, goods: list[Goods], split: MachineSplit) -> 
     _belt(rng, canvas)
     items: list[Item] = []
     left, room = rays.width * rng.uniform(0.03, 0.15), rays.width * rng.uniform(0.8, 0.95)
-    count = int(rng.choice([1, 2, 3], p=[0.66, 0.26, 0.08]))
+    count = int(rng.choice([1, 2, 3], p=[0.8, 0.16, 0.04]))
     for k in range(count):
         width = min((room - left) / (count - k), 70.0) * rng.uniform(0.6, 0.97)
         height = min(rays.height * rng.uniform(0.3, 0.8), 55.0)

@@ -89,7 +89,7 @@ def build_scene(kind: Kind, seed: int, index: int, split: Split = "train") -> Sc
     if scenario is not None:
         hide(rng, canvas, items, scenario, kind)
     name = scenario.name if scenario is not None else f"goods/{cover[0].name}"
-    return canvas.scene(kind, name, _declaration(rng, cover[0], kind))
+    return canvas.scene(kind, name, _declaration(rng, cover, kind))
 
 
 def machine_split(split: Split) -> Literal["train", "heldout"]:
@@ -105,23 +105,28 @@ def _draw_goods(rng: np.random.Generator, kind: Kind, watched: bool, hard: float
 
 
 def _company(rng: np.random.Generator, kind: Kind) -> list[Goods]:
-    """Other goods that travel along undeclared: mostly none, hardly ever those that look like a threat.
+    """Other goods that travel along: mostly none, hardly ever those that look like a threat.
 
     Barite or bismuth that nobody declared is an alarm which a person accepts; were it common, no finding could be sure.
     """
     return [_draw_goods(rng, kind, watched=False, hard=0.03) for _ in range(int(rng.choice(3, p=[0.78, 0.16, 0.06])))]
 
 
-def _declaration(rng: np.random.Generator, cover: Goods, kind: Kind) -> Declaration | None:
-    """Mostly the cover's own; sometimes somebody else's papers, only a code, only words, or none."""
+def _declaration(rng: np.random.Generator, cover: list[Goods], kind: Kind) -> Declaration | None:
+    """Mostly all goods by their own papers; sometimes somebody else's, only a code, only words, or none.
+
+    A declaration has one code, that of the main goods; what travels along is named in the words, three times in four.
+    """
     share = rng.random()
     if share < 0.06:
         return None
     if share < 0.07:  # wrong papers are a nuisance of honest trade too
-        cover = _draw_goods(rng, kind, watched=False)
-    declaration = cover.declaration(rng)
+        cover = [_draw_goods(rng, kind, watched=False)]
+    declaration = cover[0].declaration(rng)
+    named = [str(rng.choice(goods.words)) for goods in cover[1:] if rng.random() < 0.75]
     if share > 0.9:
         return replace(declaration, description=None)
+    declaration = replace(declaration, description=", ".join([declaration.description or "", *named]))
     return replace(declaration, hs_code=None) if share > 0.8 else declaration
 
 

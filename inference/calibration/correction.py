@@ -14,7 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from leadline.datasets.scan import Scan
+from leadline.datasets.scan import Kind, Scan
+
+ENERGY: Mapping[Kind | None, str] = {"parcel": "160 kV", "container": "6 MV"}
+"""Beam of the common scanner of each kind, high channel."""
 
 CELL = 4
 """Side of the cells, pixels."""
@@ -61,7 +64,8 @@ class Correction:
             channel * cv2.resize(np.ascontiguousarray(factors[..., k]), (columns, rows))
             for k, channel in enumerate(scan.transmission)
         ]
-        return replace(scan, transmission=np.stack(corrected).astype(np.float32, copy=False))
+        scanner = replace(scan.scanner, high=ENERGY.get(scan.scanner.kind))
+        return replace(scan, transmission=np.stack(corrected).astype(np.float32, copy=False), scanner=scanner)
 
     def _cut(self, high: npt.NDArray[np.floating], low: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         return np.clip((low - high) / (np.maximum(high, 0) + THIN), *self.contrast)

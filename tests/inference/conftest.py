@@ -53,12 +53,15 @@ def picture_fixture() -> Picture:
     return picture
 
 
-def write_model(path: Path, kind: Kind = "parcel", novelty: float = 0.1, **values: object) -> Path:
+def write_model(
+    path: Path, kind: Kind = "parcel", novelty: float = 0.1, takes_beam: bool = False, **values: object
+) -> Path:
     """A model file in the released form whose answers are known by heart.
 
     What weakens the high energy by exp(-2) to exp(-6) is rare-earth oxide (evidence sigmoid(8 (2 - |-ln T - 4|))),
     what lets more through is organic; the score is the greatest evidence, or 0 if the declaration explains it;
-    goods weigh 5 g/cm2 for each unit of -ln T. `values` replace entries of the contract.
+    goods weigh 5 g/cm2 for each unit of -ln T. A model that takes the beam gives its energy as novelty. `values`
+    replace entries of the contract.
     """
     families, watched = catalogue().names, catalogue().watched
     stride, n, oxide = {"parcel": 4, "container": 8}[kind], len(families), families.index("rare_earth_oxide")
@@ -108,6 +111,11 @@ def write_model(path: Path, kind: Kind = "parcel", novelty: float = 0.1, **value
         node("Mul", ["score", "nothing"], ["null"]),
         node("Add", ["null", "novel"], ["novelty"]),
     ]
+    if takes_beam:
+        numbers["beam"] = np.zeros((1, 2), np.float32)
+        nodes[-1] = node("Gather", ["beam", "nowhere"], ["energy"], axis=1)
+        nodes.append(node("Reshape", ["energy", "line"], ["novelty"]))
+        numbers["nowhere"] = np.array([0])
     shapes = {
         "score": ["b"],
         "materials": ["b", n],
@@ -116,6 +124,7 @@ def write_model(path: Path, kind: Kind = "parcel", novelty: float = 0.1, **value
     }
     shapes |= {"embedding": ["b", 2], "novelty": ["b"]}
     inputs = {"transmission": ["b", 2, "rows", "columns"], "declared": ["b", n + 1]}
+    inputs |= {"beam": ["b", 2]} if takes_beam else {}
     info = [
         [onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, v) for k, v in d.items()]
         for d in (inputs, shapes)

@@ -62,6 +62,18 @@ def test_the_declaration_reaches_the_network(engine: Engine, picture: Picture) -
     assert engine.score(scan.declared(Declaration("2846", "cerium oxide"))).score == 0
 
 
+def test_the_beam_reaches_a_network_that_takes_it(
+    tmp_path: Path, engine: Engine, picture: Picture, write_model: Callable[..., Path]
+) -> None:
+    told = Engine(write_model(tmp_path / "told.onnx", takes_beam=True), threads=1)
+    scans = [
+        replace(scan, scanner=replace(scan.scanner, high=high))
+        for scan, high in zip([picture()] * 3, ("160 kV", "120 kV", None), strict=True)
+    ]
+    assert [s.novelty for s in told.score_batch(scans)] == pytest.approx([1.6, 1.2, 0])
+    assert not engine.score(scans[0]).model.takes_beam
+
+
 def test_no_scans(engine: Engine) -> None:
     assert engine.score_batch([]) == []
 

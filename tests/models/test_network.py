@@ -40,9 +40,9 @@ def test_features_worked_out_by_hand() -> None:
 def test_pooled_evidence_worked_out_by_hand() -> None:
     z = torch.full((1, 1, 4, 4), -10.0)
     z[0, 0, :2, :2] = 4.0
-    wide, once, sharp, peak = pool_evidence(z)[0, :, 0].tolist()
+    wide, once, sharp, *peaks = pool_evidence(z)[0, :, 0].tolist()
     share = torch.log(torch.tensor(4 / 16)).item()
-    assert peak == pytest.approx(4.0)
+    assert peaks == pytest.approx([4.0, (4.0 - 30.0) / 4, (4.0 - 30.0) / 4])  # blocks of 2, 4, and all there is of 8
     assert once == pytest.approx(4.0 + share, abs=1e-3)
     assert wide == pytest.approx(4.0 + 2 * share, abs=1e-2)
     assert sharp == pytest.approx(4.0 + share / 2, abs=1e-3)
@@ -82,6 +82,16 @@ def test_suspicion_depends_on_the_declaration_and_evidence_does_not() -> None:
     assert silent.suspicion.shape == (1, 1, *silent.evidence.shape[2:])
     torch.testing.assert_close(silent.evidence, told.evidence)
     assert (silent.suspicion - told.suspicion).abs().max() > 1e-3
+
+
+def test_the_beam_shifts_the_estimate_of_the_curves() -> None:
+    network, t, declared = tiny(), torch.rand(2, 2, 64, 96), torch.zeros(1, FAMILIES + 1)
+    with torch.no_grad():
+        silent, told = network.raw(t, declared), network.raw(t, declared, torch.tensor([[1.2, 1.0], [1.8, 1.0]]))
+        unknown = network.raw(t, declared, torch.zeros(1, 2))
+    assert torch.equal(silent.curves, unknown.curves) and torch.equal(silent.score, unknown.score)
+    assert (silent.curves - told.curves).abs().max() > 1e-3
+    assert (silent.suspicion - told.suspicion).abs().max() > 1e-4
 
 
 def test_pooled_input_is_the_same_as_raw() -> None:

@@ -68,6 +68,7 @@ def test_batches_hold_what_they_say(config: StreamConfig) -> None:
         assert batch["transmission"].shape == (5, 2, rows, columns)
         assert batch["cells"].shape == (5, families, *cells) and batch["areal"].shape == (5, 2, *cells)
         assert batch["declared"].shape == (5, families + 1)
+        assert batch["beam"].shape == (5, 2)
         assert batch["transmission"].min() >= 0 and batch["transmission"].max() <= 1.15
         for k, twin in enumerate(batch["twin"].tolist()):
             if twin >= 0:

@@ -3,7 +3,7 @@
 import torch
 
 from leadline.models.config import config_for
-from leadline.models.network import Network, Summary
+from leadline.models.network import POOLED, Network, Summary
 from leadline.training.heads import Seen, fit_heads
 
 FAMILIES = len(config_for("parcel").families)
@@ -13,7 +13,7 @@ def _seen(scenes: int, generator: torch.Generator) -> list[Seen]:
     """Every scan shows the same dense evidence; what is declared says whether it is undeclared."""
     rows = []
     for scene in range(scenes):
-        pooled = torch.full((4, FAMILIES), -4.0)
+        pooled = torch.full((POOLED, FAMILIES), -4.0)
         pooled[:, 3] = 2.0  # steel, always
         declared = torch.zeros(3, FAMILIES + 1)
         declared[:, -1] = 1
@@ -24,7 +24,7 @@ def _seen(scenes: int, generator: torch.Generator) -> list[Seen]:
         noise = torch.randn(64, generator=generator)
         where = torch.tensor(scene)
         threat = torch.tensor(not explained)
-        rows.append(Seen(pooled, torch.ones(2), noise, declared, torch.zeros(3, 4), label, present, where, threat))
+        rows.append(Seen(pooled, torch.ones(2), noise, declared, torch.zeros(3, POOLED), label, present, where, threat))
     return rows
 
 

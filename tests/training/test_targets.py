@@ -57,6 +57,7 @@ def example(declaration: Declaration | None, watched: tuple[str, ...]) -> Exampl
         True,
         "x",
         np.zeros((4, 8), np.float32),
+        np.zeros(2, np.float32),
     )
 
 

@@ -112,6 +112,7 @@ def test_the_correction_brings_a_scanner_to_the_common_one() -> None:
     assert before.mean() > 0.05
     assert after.mean() < 0.2 * before.mean()
     air = Scan(np.ones((2, 64, 64), np.float32))
+    assert correction.onto(replace(air, scanner=HARD.scanner())).scanner.high == common.labels[0]
     assert correction.onto(air).transmission == pytest.approx(air.transmission, abs=1e-6)
     assert Correction.from_dict(json.loads(json.dumps(correction.as_dict()))) == correction
     same = fit_correction(common, common).onto(Scan(rows)).transmission
