@@ -75,11 +75,12 @@ HONEST = {
 
 @dataclass(frozen=True)
 class Beam:
-    """Energies (E,) in keV, detected weights (E, 2) of [high, low], quanta a pixel."""
+    """Energies (E,) in keV, detected weights (E, 2) of [high, low], quanta a pixel, nominal energy."""
 
     energies: Array
     weights: Array
     quanta: tuple[float, float]
+    label: str
 
 
 def beam(kind: str, rng: np.random.Generator) -> Beam:
@@ -87,7 +88,9 @@ def beam(kind: str, rng: np.random.Generator) -> Beam:
     if kind == "parcel":
         import spekpy
 
-        tube = spekpy.Spek(kvp=float(rng.uniform(150, 170)), th=15).filter("Al", float(rng.uniform(1, 4)))
+        voltage = float(rng.uniform(150, 170))
+        label = f"{voltage:.0f} kV"
+        tube = spekpy.Spek(kvp=voltage, th=15).filter("Al", float(rng.uniform(1, 4)))
         energies = np.arange(17.0, 170.0, 3.0)  # the same for all, so that attenuation is looked up once
         bins, flux = tube.get_spectrum()
         fluence = np.interp(energies, bins, flux, right=0.0)
@@ -99,11 +102,12 @@ def beam(kind: str, rng: np.random.Generator) -> Beam:
     else:
         energies = np.linspace(150.0, 9000.0, 60)
         high, low = (6000.0, 4000.0) if rng.random() < 0.7 else (9000.0, 6000.0)
+        label = f"{high / 1000:g} MV"
         steel = np.exp(-attenuation("Fe", "container", tuple(energies)) * 7.8)
         shapes = [np.clip(end - energies, 0, None) / end * steel for end in (high, low)]
         weights = np.stack(shapes, 1)
         quanta = tuple(np.exp(rng.uniform(np.log(2e4), np.log(2e5), 2)))
-    return Beam(np.asarray(energies, float), weights / weights.sum(0), (quanta[0], quanta[1]))
+    return Beam(np.asarray(energies, float), weights / weights.sum(0), (quanta[0], quanta[1]), label)
 
 
 class Row(NamedTuple):
@@ -260,7 +264,8 @@ def expose(view: Canvas, light: Beam, kind: str, seed: int) -> npt.NDArray[np.fl
 @click.option("--model", type=click.Path(path_type=Path), help="ONNX file; the released one otherwise.")
 @click.option("--scenes", type=click.IntRange(20), default=200, show_default=True)
 @click.option("--seed", type=int, default=7, show_default=True)
-def main(kind: str, model: Path | None, scenes: int, seed: int) -> None:
+@click.option("--labels/--no-labels", default=True, help="Whether files say the beam's nominal energy.")
+def main(kind: str, model: Path | None, scenes: int, seed: int, labels: bool) -> None:
     """Measure a model on scans of a second simulator."""
     engine = Engine(model)
     rows: list[Row] = []
@@ -271,7 +276,8 @@ def main(kind: str, model: Path | None, scenes: int, seed: int) -> None:
         lies = name in SCENARIOS
         for dark, view in enumerate(views):
             t = expose(view, light, kind, seed * 100_003 + index)
-            scanner = Scanner(kind, None, None, 1.5 if kind == "parcel" else 5.0)  # type: ignore[arg-type]
+            said = light.label if labels else None
+            scanner = Scanner(kind, said, None, 1.5 if kind == "parcel" else 5.0)  # type: ignore[arg-type]
             score = engine.score(Scan(t, scanner, declaration, path=f"{name}-{index}")).score
             attenuated = -np.log(np.clip(np.quantile(t[0], 0.01), 1e-4, 1))
             rows.append(Row(name, bool(dark and lies), index, float(score), float(attenuated)))

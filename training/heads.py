@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -26,6 +26,7 @@ from leadline.datasets.simulator.simulate import Sample, simulate_pair
 from leadline.models.network import Network, Summary, pool_evidence
 from leadline.training.fit import load_checkpoint, network_from
 from leadline.training.losses import pair_shortfall
+from leadline.training.progress import Progress
 from leadline.training.suspicion import Cells, cells_of, fit_suspicion, versions
 from leadline.training.targets import CellRule, cell_targets, example
 
@@ -78,21 +79,31 @@ def look(checkpoint: Path, scenes: int, *, seed: int = HEADS_SEED, processes: in
         seed: of the set.
         processes: that simulate and look; 1 = this one.
     """
-    return list(_look(checkpoint, scenes, seed, processes, _seen_in))
+    return _look(checkpoint, scenes, seed, processes, _seen_in)
 
 
 def _look(
-    checkpoint: Path, scenes: int, seed: int, processes: int, task: Callable[[int], list[Found]]
-) -> Iterator[Found]:
+    checkpoint: Path,
+    scenes: int,
+    seed: int,
+    processes: int,
+    task: Callable[[int], list[Found]],
+    tick: Callable[[], None] = lambda: None,
+) -> list[Found]:
+    """What a task finds in each of the scenes, in their order; `tick` is called after each."""
+    found: list[Found] = []
     if processes <= 1:
         _prepare(checkpoint, seed)
         for index in range(scenes):
-            yield from task(index)
-        return
+            found += task(index)
+            tick()
+        return found
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _prepare, (checkpoint, seed)) as pool:
-        for found in pool.map(task, range(scenes), chunksize=4):
-            yield from found
+        for part in pool.map(task, range(scenes), chunksize=4):
+            found += part
+            tick()
+    return found
 
 
 def _prepare(checkpoint: Path, seed: int) -> None:
@@ -139,7 +150,9 @@ def _seen(index: int, sample: Sample) -> Seen:
     )
 
 
-def refit(checkpoint: Path, target: Path, *, scenes: int, processes: int = 1, epochs: int = 60) -> Path:
+def refit(
+    checkpoint: Path, target: Path, *, scenes: int, processes: int = 1, epochs: int = 60, progress: bool = False
+) -> Path:
     """Let the suspicion of a checkpoint's network learn on, fit new heads for it, and write it with them.
 
     Args:
@@ -148,16 +161,25 @@ def refit(checkpoint: Path, target: Path, *, scenes: int, processes: int = 1, ep
         scenes: fresh scenes to fit heads on; half as many others serve the suspicion.
         processes: that simulate.
         epochs: at most; the best on scenes held back is kept.
+        progress: show how many scenes have been looked at.
 
     Returns:
         `target`.
     """
     made = load_checkpoint(checkpoint)
     made["leadline"] |= {"head_scenes": scenes}
-    cells = list(_look(checkpoint, scenes // 2, SUSPICION_SEED, processes, _cells_in))
-    network = fit_suspicion(network_from(made), cells)
-    _write(made, network, target)
-    _write(made, fit_heads(network, look(target, scenes, processes=processes), epochs), target)
+    others = scenes // 2
+    with Progress("looking at scenes for suspicion and heads") as shown:
+
+        def tick() -> None:
+            if progress:
+                shown.told(shown.done + 1, others + scenes)
+
+        cells = _look(checkpoint, others, SUSPICION_SEED, processes, _cells_in, tick)
+        network = fit_suspicion(network_from(made), cells)
+        _write(made, network, target)
+        seen = _look(target, scenes, HEADS_SEED, processes, _seen_in, tick)
+    _write(made, fit_heads(network, seen, epochs), target)
     return target
 
 

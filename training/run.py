@@ -66,7 +66,9 @@ def train(config: TrainConfig, *, command: str, restart: bool = False, progress:
     if config.fit.heads and is_first():
         target = made.out / "heads.ckpt"
         with explained(made.out):
-            final = refit(final, target, scenes=config.fit.heads, processes=made.workers + made.threads)
+            final = refit(
+                final, target, scenes=config.fit.heads, processes=made.workers + made.threads, progress=progress
+            )
     return final
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from leadline.datasets.beam import BEAM
 from leadline.models.config import REFERENCES, config_for
 from leadline.models.curves import CONTRASTS, SHADES, ScannerCurves
 from leadline.models.features import attenuation_features
@@ -56,7 +57,7 @@ def test_a_fit_begins_with_a_typical_scanner() -> None:
     machine = ScannerCurves(CONFIG)
     machine.begin(curves(0.3))
     machine.tell.weight.data.zero_()
-    found, _ = machine(scanned(torch.full((4, 4), 0.3), torch.full((4, 4), 2.0)))
+    found, _ = machine(scanned(torch.full((4, 4), 0.3), torch.full((4, 4), 2.0)), torch.zeros(1, BEAM))
     assert torch.allclose(found[0], curves(0.3), atol=1e-6)
 
 
@@ -70,7 +71,7 @@ def test_the_curves_of_a_scanner_are_learned_from_its_scans() -> None:
     optimizer = torch.optim.Adam(machine.parameters(), 3e-3)
     for _ in range(80):
         optimizer.zero_grad()
-        (machine(scans[:48])[0] - true[:48]).square().mean().mul(100).backward()
+        (machine(scans[:48], torch.zeros(48, BEAM))[0] - true[:48]).square().mean().mul(100).backward()
         optimizer.step()
-    error = (machine(scans[48:])[0] - true[48:]).abs().mean()
+    error = (machine(scans[48:], torch.zeros(16, BEAM))[0] - true[48:]).abs().mean()
     assert error < 0.25 * (true[48:] - true.mean(0)).abs().mean()
