@@ -26,7 +26,7 @@ import onnx
 from sklearn.metrics import roc_auc_score
 
 from leadline.datasets.beam import beam
-from leadline.datasets.scan import FileError, Kind, LeadlineError
+from leadline.datasets.scan import FileError, Kind, LeadlineError, Scan
 from leadline.datasets.simulator.simulate import Sample, Split, simulate, simulate_pair
 from leadline.models import contract as contracts
 from leadline.models.contract import ModelContract, ModelError
@@ -298,7 +298,7 @@ def _fall(labels: npt.NDArray[np.bool_], logits: npt.NDArray[np.float64]) -> tup
 
 def _times(runners: list[Any], contract: ModelContract, rounds: int = 15) -> list[float]:
     """Median milliseconds of one inference of each, in turns, so that both meet the same load."""
-    scan = np.random.default_rng(0).random((2, *TIMED[contract.scanner]), np.float32)
+    scan = Scan(np.random.default_rng(0).random((2, *TIMED[contract.scanner]), np.float32))
     declared = np.zeros(len(contract.families) + 1, np.float32)
     taken: list[list[float]] = [[] for _ in runners]
     for _ in range(rounds):
