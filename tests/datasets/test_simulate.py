@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from leadline.datasets.declarations import PACKING, explains
 from leadline.datasets.materials import catalogue
-from leadline.datasets.scan import KINDS
+from leadline.datasets.scan import KINDS, Declaration
+from leadline.datasets.simulator import simulate as simulate_module
 from leadline.datasets.simulator.cache import SceneCache
 from leadline.datasets.simulator.goods import goods, packings, scenarios
 from leadline.datasets.simulator.simulate import build_scene, find_boxes, simulate
@@ -110,3 +112,26 @@ def test_detectability_is_measured_for_threats(kind):
     sample = simulate(kind, 1, _first_threat(kind), threat=True, measure=True)
     assert sample.truth.d_known is not None and sample.truth.d_material is not None
     assert 0 <= sample.truth.d_material <= sample.truth.d_known * 1.001
+
+
+def test_what_travels_along_is_mostly_declared():
+    rng, cover = np.random.default_rng(0), [goods()["cosmetics"], goods()["hand_tools"]]
+    papers = [simulate_module._declaration(rng, cover, "parcel") for _ in range(600)]
+    main = goods()["cosmetics"].hs
+    worded = [p for p in papers if p is not None and p.description and (p.hs_code or main) == main]
+    named = [any(w in (p.description or "") for w in goods()["hand_tools"].words) for p in worded]
+    assert 0.65 < np.mean(named) < 0.85
+    assert {p.hs_code for p in worded} <= {None, main}  # the code is that of the main goods
+    told = next(p for p, n in zip(worded, named, strict=True) if n)
+    assert explains(told, "steel")
+    assert not explains(goods()["cosmetics"].declaration(rng), "steel")
+    assert np.mean([p is None for p in papers]) == pytest.approx(0.06, abs=0.03)
+
+
+def test_the_words_of_all_goods_are_understood():
+    cat = catalogue()
+    for g in goods().values():
+        families = {cat.materials[m].family for m in g.fill if m != "air"} - PACKING
+        for words in g.words:
+            unexplained = [f for f in families if not explains(Declaration(None, words), f)]
+            assert not unexplained, f"{g.name}: {words!r} does not explain {unexplained}"
