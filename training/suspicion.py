@@ -20,7 +20,8 @@ from leadline.models.network import Network
 from leadline.training.targets import UNSURE, CellRule, Example, cell_targets, declared_vector, example, redeclare
 
 SAMPLE = 192
-"""Cells of each label that are kept of a scan as declared; a quarter of that under the other declarations."""
+"""Cells with hidden material, other cells at random, and the most suspicious of these that are kept of a scan as
+declared; a quarter of that under other declarations."""
 
 _HELD_BACK = 0.1  # share of the scans that choose among the passes
 
@@ -45,7 +46,7 @@ def versions(given: Example, rng: np.random.Generator) -> list[tuple[np.ndarray,
 
 
 def cells_of(network: Network, sample: Sample, seed: int) -> list[Cells]:
-    """A sample of the cells of a scan under each of its `versions`; those of unsure label are left out."""
+    """Some cells of a scan under each of its `versions`, see `SAMPLE`; those of unsure label are left out."""
     config = network.config
     given = example(sample, config)
     watched = [config.families.index(name) for name in config.watched]
@@ -55,15 +56,21 @@ def cells_of(network: Network, sample: Sample, seed: int) -> list[Cells]:
     found = []
     with torch.inference_mode():
         view = network.look(torch.from_numpy(given.transmission)[None], torch.from_numpy(given.beam)[None], pooled=True)
-        seen = network.in_cells(view)[0].flatten(1).T.half()
+        inside = network.in_cells(view)
+        seen = inside[0].flatten(1).T.half()
         for k, (declared, _) in enumerate(versions(given, rng)):
             most = SAMPLE if k == 0 else SAMPLE // 4
             unexplained = torch.from_numpy(declared[watched] == 0)[:, None]
             there = ((labels == 1) & unexplained).any(0)
             sure = there | ~((labels == UNSURE) & unexplained).any(0)
-            chosen = torch.cat([_some(there & sure, most, rng), _some(~there & sure, most, rng)])
-            told = network.told(view, torch.from_numpy(declared)[None])[0]
-            found.append(Cells(seen[chosen].clone(), told.clone(), there[chosen].clone()))
+            told = network.told(view, torch.from_numpy(declared)[None])
+            doubt = network.suspicion(inside, told).flatten()
+            honest = ~there & sure
+            # The most suspicious of the honest cells decide over a scan, and a random sample hardly holds them.
+            hardest = torch.topk(torch.where(honest, doubt, -torch.inf), min(most, len(doubt))).indices
+            hardest = hardest[honest[hardest]]
+            chosen = torch.cat([_some(there & sure, most, rng), _some(honest, most, rng), hardest])
+            found.append(Cells(seen[chosen].clone(), told[0].clone(), there[chosen].clone()))
     return found
 
 

@@ -21,7 +21,7 @@ def test_cells_are_labelled_by_what_the_declaration_leaves_open() -> None:
     threat, honest = next(pair for k in range(9) if len(pair := simulate_pair("parcel", 4, k)) == 2)
     declared, withheld, confessed = cells_of(network(), threat, 1)
     assert 0 < int(declared.hidden.sum()) <= SAMPLE
-    assert int((~declared.hidden).sum()) == SAMPLE
+    assert int((~declared.hidden).sum()) == 2 * SAMPLE  # at random, and the most suspicious
     assert declared.seen.dtype == torch.float16
     assert len(declared.seen) == len(declared.hidden)
     assert 0 < int(withheld.hidden.sum()) <= SAMPLE // 4
