@@ -29,7 +29,9 @@ from leadline.models.features import (
 
 STAGES = 4
 POOLED = 6
+"""Rows of `pool_evidence`."""
 OWN = 6 + len(REFERENCES)
+"""What was measured in a cell: attenuation and excess features, distances from the scanner's curves."""
 ABSENT = 10.0
 """Evidence logits of whole scans are cut at this size: below, nothing is there."""
 
