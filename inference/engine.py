@@ -50,8 +50,8 @@ class Model:
     path: Path
     sha256: str
     provider: str
-    takes_beam: bool
     session: ort.InferenceSession = field(repr=False, compare=False)
+    takes_beam: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class Engine:
             raise ModelError(
                 path, f"lacks {', '.join(sorted(missing))} among its inputs and outputs", "export the model anew"
             )
-        return Model(promised, path, digest, self.provider, "beam" in inputs, session)
+        return Model(promised, path, digest, self.provider, session, "beam" in inputs)
 
 
 def resolve_provider(name: str | None) -> str:
