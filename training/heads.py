@@ -40,7 +40,7 @@ _HELD_BACK = 0.15  # share of the scenes that choose the epoch
 
 
 class Seen(NamedTuple):
-    """One scan as the heads see it, under `VERSIONS` declarations.
+    """One scan as the heads see it, under each of its `versions`.
 
     Attributes:
         pooled, amounts, embedding: one row of `Summary`.
@@ -168,7 +168,9 @@ def refit(
     """
     made = load_checkpoint(checkpoint)
     made["leadline"] |= {"head_scenes": scenes}
+    scenes = max(2, scenes)  # one to fit on, one to hold back
     others = scenes // 2
+    interim = target.with_name("suspicion.ckpt")  # `target` appears only with its heads
     with Progress("looking at scenes for suspicion and heads") as shown:
 
         def tick() -> None:
@@ -177,9 +179,10 @@ def refit(
 
         cells = _look(checkpoint, others, SUSPICION_SEED, processes, _cells_in, tick)
         network = fit_suspicion(network_from(made), cells)
-        _write(made, network, target)
-        seen = _look(target, scenes, HEADS_SEED, processes, _seen_in, tick)
+        _write(made, network, interim)
+        seen = _look(interim, scenes, HEADS_SEED, processes, _seen_in, tick)
     _write(made, fit_heads(network, seen, epochs), target)
+    interim.unlink()
     return target
 
 

@@ -85,7 +85,7 @@ def fit_suspicion(network: Network, cells: list[Cells], passes: int = 12, *, see
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = copy.deepcopy(network).train()
+    network = copy.deepcopy(network)
     held = cells[-max(1, int(_HELD_BACK * len(cells))) :]
     shown = cells[: -len(held)]
     optimizer = torch.optim.AdamW(network.suspicion.parameters(), lr=1e-3, weight_decay=0.02)
