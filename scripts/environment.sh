@@ -26,13 +26,18 @@ find_python() {
         "or name one: PYTHON=/path/to/python3.11 $0"
 }
 
-# prepare FOLDER EXTRAS WHAT: makes the environment FOLDER with the package and EXTRAS ("" or "[a,b]") installed.
-# Does nothing when FOLDER was made from the same pyproject.toml and constraints.txt.
+# prepare FOLDER EXTRAS WHAT GB: makes the environment FOLDER with the package and EXTRAS ("" or "[a,b]") installed,
+# where that many gigabytes are free. Does nothing when FOLDER was made from the same pyproject.toml and constraints.txt.
 prepare() {
-    local folder="$1" extras="$2" what="$3" python fingerprint
+    local folder="$1" extras="$2" what="$3" needed="$4" python fingerprint free
     local env="$root/$folder" stamp="$root/$folder/leadline.stamp"
     if ! "$env/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
         python="$(find_python)"
+        free=$(($(df -Pk -- "$root" | awk 'NR == 2 { print $4 }') / 1048576))
+        if [ "$free" -lt "$needed" ]; then
+            die "$folder needs $needed GB, and $free GB are free in $root; free some (old environments and clones?)" \
+                "and run $0 again"
+        fi
         say "making $folder with $("$python" --version) ($python)"
         rm -rf -- "$env"
         "$python" -m venv "$env" || {
@@ -54,6 +59,6 @@ PYTHON
     rm -f -- "$stamp"
     say "installing $what into $folder"
     "$env/bin/python" -m pip install -qq --constraint "$root/constraints.txt" --editable "$root$extras" ||
-        die "installation failed; the reason is above (no network?). Running $0 again continues."
+        die "installation failed; the reason is above (no network, or the disk full?). Running $0 again continues."
     printf '%s\n' "$fingerprint" >"$stamp"
 }

@@ -336,6 +336,18 @@ def test_scripts_ask_for_a_python_that_is_new_enough(checkout: Path, script: str
     assert not list(checkout.glob(".venv*"))
 
 
+def test_scripts_say_how_much_room_is_missing(checkout: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "df").write_text("#!/bin/sh\nprintf 'Filesystem 1024-blocks Used Available\\n/dev/a 9 9 3145728\\n'\n")
+    (tools / "df").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    run = subprocess.run([checkout / "scripts" / "test"], env=environment, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert ".venv-dev needs 11 GB, and 3 GB are free" in run.stderr
+    assert not list(checkout.glob(".venv*"))
+
+
 def test_scripts_run_installs_once_and_again_when_the_pins_change(checkout: Path, tmp_path: Path) -> None:
     log, python = tmp_path / "log", tmp_path / "python"
     python.write_text(PYTHON_STAND_IN.format(log=log, python=sys.executable))
