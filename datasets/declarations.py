@@ -20,43 +20,10 @@ import numpy.typing as npt
 
 from leadline.datasets.materials import Catalogue, catalogue
 from leadline.datasets.scan import Declaration, LeadlineError
+from leadline.datasets.wording import Phrases, named, phrases
 
 PACKING = frozenset({"organic"})
 """Families of the packing that goods of every kind come in: cardboard, film, pallets."""
-
-# Ideographs, kana and Hangul are written without spaces: each character is a token of its own.
-_TOKEN = re.compile(r"[぀-ヿ㐀-䶿一-鿿가-힯]|[^\W_぀-ヿ㐀-䶿一-鿿가-힯]+|[.,;:()!?、。/&+]")
-_LISTING = {
-    ",",
-    "、",
-    "/",
-    "&",
-    "+",
-    "and",
-    "or",
-    "nor",
-    "und",
-    "oder",
-    "et",
-    "ou",
-    "y",
-    "o",
-    "e",
-    "и",
-    "和",
-    "及",
-    "与",
-    "或",
-}
-_BREAKS = {".", ";", ":", "(", ")", "!", "?", "。", "but"}
-_DENY_NEXT = ("no", "non", "zero", "anti", "无", "無", "非", "免")
-_DENY_LIST = (
-    *("without", "w/o", "not", "free of", "free from", "excluding", "except"),
-    *("sans", "sin", "senza", "sem", "ohne", "kein", "keine", "без", "不含", "不带", "没有", "未含"),
-)
-_DENY_BEFORE = ("free", "less", "frei", "libre", "フリー")
-
-_Tokens = tuple[str, ...]
 
 
 def hs_code(text: str) -> str:
@@ -160,82 +127,26 @@ def _table() -> Mapping[str, tuple[str, frozenset[str]]]:
 
 
 def _longest(code: str) -> str:
-    """The longest prefix of a code that the table has: at least its chapter."""
+    """The longest prefix of an HS code's digits that the table has: at least its chapter."""
     return next(code[:n] for n in range(len(code), 0, -1) if code[:n] in _table())
 
 
 @lru_cache(maxsize=16)
-def _phrases(cat: Catalogue) -> Mapping[str, list[tuple[_Tokens, frozenset[str]]]]:
-    """Phrases of the word list by their first token (its plural too), the longest first, exact before plural."""
+def _known(cat: Catalogue) -> Phrases:
+    return phrases(word_list(cat))
+
+
+def word_list(cat: Catalogue) -> Mapping[str, frozenset[str]]:
+    """The phrases of `data/declared_words.toml` with their families, and those that the catalogue's families bring."""
     text = (files("leadline.datasets") / "data" / "declared_words.toml").read_text("utf-8")
-    found: dict[_Tokens, frozenset[str]] = {}
-    for section in tomllib.loads(text).values():
-        for phrase, families in section.items():
-            found[_tokens(phrase)] = frozenset(families)
+    found = {p: frozenset(names) for section in tomllib.loads(text).values() for p, names in section.items()}
     for family in cat.families:
-        for phrase in family.words:  # beside what the word list says of it
-            found[_tokens(phrase)] = found.get(_tokens(phrase), frozenset()) | {family.name}
-    for tokens, families in list(found.items()):
-        if len(tokens[-1]) > 1:
-            for plural in ("s", "es"):
-                found.setdefault((*tokens[:-1], tokens[-1] + plural), families)
-    by_first: dict[str, list[tuple[_Tokens, frozenset[str]]]] = {}
-    for tokens, families in sorted(found.items(), key=lambda item: -len(item[0])):
-        by_first.setdefault(tokens[0], []).append((tokens, families))
-    return by_first
-
-
-def _tokens(text: str) -> _Tokens:
-    return tuple(_TOKEN.findall(unicodedata.normalize("NFKC", text).casefold()))
-
-
-def _starts(tokens: _Tokens, at: int, phrases: tuple[str, ...]) -> int:
-    """Number of tokens of the first of some phrases that stands at a place, 0 for none."""
-    return next((len(p) for p in map(_tokens, phrases) if tokens[at : at + len(p)] == p), 0)
+        for phrase in family.words:
+            found[phrase] = found.get(phrase, frozenset()) | {family.name}
+    return found
 
 
 @lru_cache(maxsize=4096)
 def _families_of(text: str, cat: Catalogue) -> frozenset[str]:
     """Families that a description names and does not deny."""
-    tokens, phrases = _tokens(text), _phrases(cat)
-    named: set[str] = set()
-    listed: list[frozenset[str]] = []  # families of the running list "lead, antimony and tin", not yet counted
-    denied = once = seen = False  # a denial is open; it ends with the next token; it has met a phrase
-    at = 0
-
-    def close() -> None:
-        named.update(*listed)
-        listed.clear()
-
-    while at < len(tokens):
-        token = tokens[at]
-        entry = next((e for e in phrases.get(token, ()) if tokens[at : at + len(e[0])] == e[0]), None)
-        if entry is not None:
-            if at and tokens[at - 1] not in _LISTING:
-                close()
-            if not denied:
-                listed.append(entry[1])
-            seen, denied, once = True, denied and not once, False
-            at += len(entry[0])
-        elif step := _starts(tokens, at, _DENY_BEFORE) if listed and not _starts(tokens, at, _DENY_LIST) else 0:
-            listed.clear()  # "lead and antimony free"
-            at += step
-        elif step := _starts(tokens, at, _DENY_LIST):
-            close()
-            denied, once, seen, at = True, False, False, at + step
-        elif step := _starts(tokens, at, _DENY_NEXT):
-            close()
-            denied, once, seen, at = True, True, False, at + step
-        elif token in _LISTING:
-            # A denial runs on through a list: "free of lead, antimony"; not past "without packing, lead".
-            denied = denied and seen
-            at += 1
-        else:
-            close()
-            if token in _BREAKS or once:
-                denied = once = False
-            elif denied and seen and tokens[at - 1] in (",", "、"):
-                denied = False
-            at += 1
-    close()
-    return frozenset(named)
+    return named(text, _known(cat))

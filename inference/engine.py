@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from leadline.datasets.appearance import appearance
 from leadline.datasets.beam import beam
 from leadline.datasets.declarations import expected_families
 from leadline.datasets.scan import KINDS, Kind, LeadlineError, Scan
@@ -30,7 +31,7 @@ LEAST_SIDE = 32
 """Smaller scans carry nothing that the network could judge, pixels a side."""
 
 INPUTS = {"transmission", "declared"}
-"""Inputs that every model has; those since 0.5.0 also take the nominal energy, `beam`."""
+"""Inputs that every model has; since 0.5.0 they also take `beam`, the nominal energy, and since 0.6.0 `appearance`."""
 OUTPUTS = ("score", "materials", "evidence", "areal_density", "embedding", "novelty")
 
 
@@ -43,7 +44,7 @@ class Model:
         path: the file.
         sha256: hash of the file's bytes.
         provider: ONNX Runtime's execution provider that runs it.
-        takes_beam: whether it can be told the beam's nominal energy.
+        takes: inputs that it may be told beside the scan and the expected families, such as the beam's energy.
     """
 
     contract: ModelContract
@@ -51,7 +52,7 @@ class Model:
     sha256: str
     provider: str
     session: ort.InferenceSession = field(repr=False, compare=False)
-    takes_beam: bool = False
+    takes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,11 @@ class Engine:
             else:
                 batch = np.stack([images[i] for i in members])
             feed = {"transmission": batch, "declared": np.stack([_expected(scans[i], models[i]) for i in members])}
-            if model.takes_beam:
+            if "beam" in model.takes:
                 feed["beam"] = np.stack([beam(scans[i].scanner) for i in members])
+            if "appearance" in model.takes:
+                known = model.contract.catalogue
+                feed["appearance"] = np.stack([appearance(scans[i].declaration, known) for i in members])
             found = model.session.run(OUTPUTS, feed)
             for row, i in enumerate(members):
                 results[i] = _scores([o[row] for o in found], model, model.contract.stride * factors[i])
@@ -217,7 +221,7 @@ class Engine:
             raise ModelError(
                 path, f"lacks {', '.join(sorted(missing))} among its inputs and outputs", "export the model anew"
             )
-        return Model(promised, path, digest, self.provider, session, "beam" in inputs)
+        return Model(promised, path, digest, self.provider, session, frozenset(inputs - INPUTS))
 
 
 def resolve_provider(name: str | None) -> str:

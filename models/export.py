@@ -18,6 +18,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.beam import BEAM
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Kind, LeadlineError
@@ -84,16 +85,17 @@ def _save(network: Network, path: Path) -> None:
     families = len(network.config.families)
     pool = network.config.pool
     # Large enough that no level of the pyramid has one cell only, which the tracer would take for the rule.
-    example = (torch.rand(2, 2, 48 * pool, 64 * pool), torch.zeros(2, families + 1), torch.zeros(2, BEAM))
+    known = {"declared": families + 1, "beam": BEAM, "appearance": APPEARANCE}  # inputs that may be left out
+    example = (torch.rand(2, 2, 48 * pool, 64 * pool), *(torch.zeros(2, n) for n in known.values()))
     batch, rows, columns = (torch.export.Dim(name) for name in ("batch", "height", "width"))
     # All inputs share the axis `batch`, as they should; torch warns of it.
     with torch.no_grad(), warnings.catch_warnings(action="ignore", category=UserWarning):
         program = torch.onnx.export(
             network,
             example,
-            input_names=["transmission", "declared", "beam"],
+            input_names=["transmission", *known],
             output_names=list(Outputs._fields),
-            dynamic_shapes=({0: batch, 2: rows, 3: columns}, {0: batch}, {0: batch}),
+            dynamic_shapes=({0: batch, 2: rows, 3: columns}, *({0: batch} for _ in known)),
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
@@ -103,8 +105,7 @@ def _save(network: Network, path: Path) -> None:
         raise RuntimeError("torch.onnx.export gave no program")
     model = program.model_proto
     forget_sources(model.graph)
-    unknown = {"declared": families + 1, "beam": BEAM}  # inputs that may be left out
-    defaults = [numpy_helper.from_array(np.zeros((1, n), np.float32), name) for name, n in unknown.items()]
+    defaults = [numpy_helper.from_array(np.zeros((1, n), np.float32), name) for name, n in known.items()]
     model.graph.initializer.extend([*defaults, _rest(network, model.graph)])
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
@@ -146,9 +147,9 @@ def parity(network: Network, path: str | Path, shapes: Sequence[tuple[int, int, 
     for batch, rows, columns in shapes:
         scan = phantom(generator, batch, rows, columns)
         declared = (generator.random((batch, len(network.config.families) + 1)) < 0.4).astype(np.float32)
-        told = generator.uniform(0.5, 2.0, (batch, BEAM)).astype(np.float32)
-        for feed in ({"transmission": scan, "declared": declared, "beam": told}, {"transmission": scan}):
-            known = {"declared": declared, "beam": told}
+        told, look = (generator.uniform(0.5, 2.0, (batch, n)).astype(np.float32) for n in (BEAM, APPEARANCE))
+        known = {"declared": declared, "beam": told, "appearance": look}
+        for feed in ({"transmission": scan} | known, {"transmission": scan}):
             given = [torch.from_numpy(feed.get(name, np.zeros_like(v))) for name, v in known.items()]
             with torch.no_grad():
                 expected = network(torch.from_numpy(scan), *given)

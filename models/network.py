@@ -15,6 +15,7 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import Conv2dNormActivation
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.beam import BEAM
 from leadline.models.config import REFERENCES, NetworkConfig
 from leadline.models.curves import HIDDEN, ScannerCurves
@@ -133,6 +134,7 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         families, p, d = len(config.families), config.pixel_width, config.decoder
+        said = families + 1 + APPEARANCE
         self.watched = [config.families.index(name) for name in config.watched]
         self.pixels = nn.ModuleList(_PixelFeatures(config.pixel_hidden, p) for _ in range(STAGES))
         self.scanner = ScannerCurves(config)
@@ -153,7 +155,7 @@ class Network(nn.Module):
         self.smooth = nn.ModuleList(Conv2dNormActivation(n, n, 3) for n in narrow)
         self.evidence_head = nn.Conv2d(fine, families, 1)
         self.density_head = nn.Conv2d(fine, 2, 1)
-        self.suspicion = _Suspicion(fine + families + 2 + OWN, families + 1 + BEAM + config.embedding, config.suspicion)
+        self.suspicion = _Suspicion(fine + families + 2 + OWN, said + BEAM + config.embedding, config.suspicion)
         with torch.no_grad():  # nothing is there until it is seen
             for head in (self.evidence_head, self.suspicion.head):
                 head.get_parameter("bias").fill_(-3.0)
@@ -164,7 +166,7 @@ class Network(nn.Module):
         )
         basis = POOLED * families + 2 + config.embedding
         self.family_head = _head(basis, families)
-        self.score_head = _head(basis + (POOLED + 1) * families + 1 + POOLED, 1)
+        self.score_head = _head(basis + POOLED * families + said + POOLED, 1)
         self.register_buffer("score_scale", torch.ones(()))
         self.register_buffer("score_bias", torch.zeros(()))
         self.register_buffer("family_scale", torch.ones(families))
@@ -173,15 +175,20 @@ class Network(nn.Module):
         self.register_buffer("whiten", torch.eye(config.embedding))
         self.register_buffer("accepted", torch.tensor(1e3))
 
-    def forward(self, transmission: Tensor, declared: Tensor, beam: Tensor | None = None) -> Outputs:
+    def forward(
+        self, transmission: Tensor, declared: Tensor, beam: Tensor | None = None, appearance: Tensor | None = None
+    ) -> Outputs:
         """Calibrated outputs.
 
         Args:
             transmission: (N, 2, rows, columns), [high, low], raw; any size.
             declared: (N or 1, F + 1) expected families, last 1 = a declaration is known.
             beam: (N or 1, BEAM) nominal energy, see `datasets.beam`; `None` = unknown.
+            appearance: (N or 1, APPEARANCE) of the declared goods, see `datasets.appearance`; `None` = unknown.
         """
-        raw = self.raw(transmission, declared, beam)
+        look = declared.new_zeros(1, APPEARANCE) if appearance is None else appearance
+        each = torch.zeros_like(transmission[:, :1, 0, 0])  # either may be one row for all scans
+        raw = self.raw(transmission, torch.cat((declared + each, look + each), 1), beam)
         score = torch.sigmoid(raw.score * self.score_scale + self.score_bias)
         materials = torch.sigmoid(raw.materials * self.family_scale + self.family_bias)
         away = (raw.embedding - self.typical) @ self.whiten
@@ -190,11 +197,18 @@ class Network(nn.Module):
             score, materials, torch.sigmoid(raw.evidence), torch.expm1(raw.log_areal), raw.embedding, novelty
         )
 
-    def raw(self, transmission: Tensor, declared: Tensor, beam: Tensor | None = None, *, pooled: bool = False) -> Raw:
-        """Logits; arguments as `forward`. `pooled`: the transmission has been through `pool_pixels`."""
+    def raw(self, transmission: Tensor, said: Tensor, beam: Tensor | None = None, *, pooled: bool = False) -> Raw:
+        """Logits.
+
+        Args:
+            transmission: as for `forward`.
+            said: (N or 1, F + 1 + APPEARANCE), `declared` and `appearance` of `forward`.
+            beam: as for `forward`.
+            pooled: the transmission has been through `pool_pixels`.
+        """
         view = self.look(transmission, beam, pooled=pooled)
-        suspicion = self.suspect(view, declared)
-        score, materials = self.judge(view.summary, declared, pool_evidence(suspicion).flatten(1))
+        suspicion = self.suspect(view, said)
+        score, materials = self.judge(view.summary, said, pool_evidence(suspicion).flatten(1))
         return Raw(score, materials, view.evidence, view.log_areal, view.summary.embedding, suspicion, view.curves)
 
     def look(self, transmission: Tensor, beam: Tensor | None = None, *, pooled: bool = False) -> View:
@@ -221,23 +235,23 @@ class Network(nn.Module):
             summary = Summary(pool_evidence(evidence), log_areal.mean((2, 3)), embedding)
             return View(evidence, log_areal, cells, own, summary, curves, told)
 
-    def suspect(self, view: View, declared: Tensor) -> Tensor:
-        """(N, 1, h, w): logits per cell that watch-list material is there which `declared` does not explain.
+    def suspect(self, view: View, said: Tensor) -> Tensor:
+        """(N, 1, h, w): logits per cell that watch-list material is there which the declaration does not explain.
 
         The declaration and the whole scan shift the thresholds at which a cell's features count: the same black
         cell is steel among tools and a threat among tubs of protein.
         """
-        return self.suspicion(self.in_cells(view), self.told(view, declared)).float()
+        return self.suspicion(self.in_cells(view), self.told(view, said)).float()
 
     def in_cells(self, view: View) -> Tensor:
         """(N, C, h, w): all that suspicion sees of each cell. What the maps say of it is taken as it is: they answer
         for themselves."""
         return torch.cat((view.cells, view.evidence.detach(), view.log_areal.detach(), view.own), 1)
 
-    def told(self, view: View, declared: Tensor) -> Tensor:
+    def told(self, view: View, said: Tensor) -> Tensor:
         """(N, T): all that suspicion sees of the scan as a whole."""
         embedding = view.summary.embedding
-        return torch.cat((declared.to(embedding.dtype) + torch.zeros_like(embedding[:, :1]), view.beam, embedding), 1)
+        return torch.cat((said.to(embedding.dtype) + torch.zeros_like(embedding[:, :1]), view.beam, embedding), 1)
 
     def _levels(self, t: Tensor, beam: Tensor) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
         """Attenuations of the pooled pixels, what was measured in the finest cells, learned features of every
@@ -270,20 +284,20 @@ class Network(nn.Module):
         attended = (deep.flatten(2) * weight).sum(2)
         return self.describe(torch.cat((deep.mean((2, 3)), attended, cells.mean((2, 3))), 1))
 
-    def judge(self, summary: Summary, declared: Tensor, suspected: Tensor) -> tuple[Tensor, Tensor]:
+    def judge(self, summary: Summary, said: Tensor, suspected: Tensor) -> tuple[Tensor, Tensor]:
         """Scan-level logits, score (N,) and materials (N, F): what is there, and what of it nobody declared.
 
         `suspected` is the suspicion of the cells, pooled, (N, POOLED).
         The score sees all evidence once as it is and once without what the declaration leads one to expect:
         a black tub is ordinary in a box of steel tools and odd in one of protein powder.
         """
-        with torch.autocast(declared.device.type, enabled=False):
+        with torch.autocast(said.device.type, enabled=False):
             basis = torch.cat((summary.pooled.flatten(1), summary.amounts, summary.embedding), 1)
             materials = summary.pooled[:, 3] + self.family_head(basis)
-            expected = declared.to(basis.dtype) + torch.zeros_like(basis[:, :1])
-            unexpected = 1 - expected[:, : summary.pooled.shape[2]].unsqueeze(1)
+            known = said.to(basis.dtype) + torch.zeros_like(basis[:, :1])
+            unexpected = 1 - known[:, : summary.pooled.shape[2]].unsqueeze(1)
             hidden = (summary.pooled + ABSENT) * unexpected
-            score = self.score_head(torch.cat((basis, hidden.flatten(1), expected, suspected), 1))[:, 0]
+            score = self.score_head(torch.cat((basis, hidden.flatten(1), known, suspected), 1))[:, 0]
             return score, materials
 
 

@@ -35,7 +35,7 @@ class Batch(TypedDict):
 
     Attributes:
         transmission: (N, 2, h, w) float32, pooled.
-        declared: (N, F + 1) float32.
+        said: (N, F + 1 + APPEARANCE) float32, the declaration, see `targets.said_vector`.
         undeclared: (N,) float32, label of the score.
         weight: (N,) float32, of the scan-level losses; 0 where cutting made the label doubtful.
         present: (N, F) float32, families that are there.
@@ -47,7 +47,7 @@ class Batch(TypedDict):
     """
 
     transmission: Tensor
-    declared: Tensor
+    said: Tensor
     undeclared: Tensor
     weight: Tensor
     present: Tensor
@@ -75,6 +75,7 @@ class StreamConfig:
         canvas: rows and columns, pixels.
         drop: share of scans whose declaration is withheld, and of groups whose beam is not told.
         confess: share of scans whose declaration names what is hidden.
+        coarse: share of scans whose goods look as their families may.
         rank, ranks: which of how many processes that fit together this one is; each makes its own scenes.
         watch_list: the user's part of the catalogue in use, which worker processes take over.
     """
@@ -91,6 +92,7 @@ class StreamConfig:
     canvas: tuple[int, int] = (0, 0)
     drop: float = 0.08
     confess: float = 0.04
+    coarse: float = 0.15
     rank: int = 0
     ranks: int = 1
     watch_list: str = field(default_factory=lambda: catalogue().text)
@@ -197,8 +199,8 @@ def collate(
                 if augment
                 else fit_canvas(given.transmission, areal, config.pooled_canvas)
             )
-            shares = (config.drop, config.confess) if augment else (0.0, 0.0)
-            declared, label = redeclare(given, rng, *shares)
+            shares = (config.drop, config.confess, config.coarse) if augment else (0.0, 0.0)
+            said, label = redeclare(given, rng, *shares)
             left = float(mask[watched].sum()) / max(float(areal[watched].sum()), 1e-6)
             if label and left < 0.01:
                 label, left = False, 1.0
@@ -206,7 +208,7 @@ def collate(
             rows.append(
                 {
                     "transmission": torch.from_numpy(t),
-                    "declared": torch.from_numpy(declared),
+                    "said": torch.from_numpy(said),
                     "undeclared": torch.tensor(float(label)),
                     "weight": torch.tensor(0.0 if label and left < 0.25 else 1.0),
                     "present": ((cells == 1).sum((1, 2)) >= 2).float(),

@@ -168,7 +168,7 @@ class Fit(lightning.LightningModule):
 
     def _raw(self, batch: Batch) -> Any:
         t = batch["transmission"].contiguous(memory_format=torch.channels_last)
-        return self.network.raw(t, batch["declared"], batch["beam"], pooled=True)
+        return self.network.raw(t, batch["said"], batch["beam"], pooled=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["leadline"] = {

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.beam import beam
 from leadline.datasets.scan import Kind, Scan
 from leadline.datasets.simulator.simulate import simulate_pair
@@ -19,7 +20,7 @@ from leadline.models.network import Network
 from leadline.training.labelled import Specimen
 from leadline.training.progress import Progress
 from leadline.training.statistics import mcnemar, share, weighted_auc
-from leadline.training.targets import declared_vector
+from leadline.training.targets import said_vector
 
 SEED = 7300
 """Set of scenes, in the validation split, on which models are compared after fine-tuning."""
@@ -93,11 +94,12 @@ def _scans(kind: Kind, scenes: int, specimens: Sequence[Specimen]) -> Iterator[t
 
 
 def _scorer(network: Network, config: NetworkConfig) -> Callable[[Scan], float]:
-    """The logit of a scan; `declared` in the order of the network's own families."""
-    places = [*(config.families.index(f) for f in network.config.families), len(config.families)]
+    """The logit of a scan; what is declared in the order of the network's own families."""
+    families = len(config.families)
+    places = [*(config.families.index(f) for f in network.config.families), *range(families, families + 1 + APPEARANCE)]
 
     def score(scan: Scan) -> float:
-        known = (scan.transmission, declared_vector(scan.declaration)[places], beam(scan.scanner))
+        known = (scan.transmission, said_vector(scan.declaration)[places], beam(scan.scanner))
         with torch.inference_mode():
             return float(network.raw(*(torch.from_numpy(v)[None] for v in known)).score[0])
 

@@ -44,7 +44,7 @@ class Seen(NamedTuple):
 
     Attributes:
         pooled, amounts, embedding: one row of `Summary`.
-        declared: (V, F + 1).
+        said: (V, F + 1 + APPEARANCE), see `targets.said_vector`.
         suspected: (V, POOLED) pooled suspicion of the cells under each.
         label: (V,) whether something is there that this declaration does not explain.
         present: (F,) families that are there.
@@ -55,7 +55,7 @@ class Seen(NamedTuple):
     pooled: Tensor
     amounts: Tensor
     embedding: Tensor
-    declared: Tensor
+    said: Tensor
     suspected: Tensor
     label: Tensor
     present: Tensor
@@ -129,21 +129,21 @@ def _seen(index: int, sample: Sample) -> Seen:
     given = example(sample, config)
     watched = [config.families.index(name) for name in config.watched]
     cells, _ = cell_targets(torch.from_numpy(given.areal.astype(np.float32)), watched, CellRule.of(config.kind))
-    said = versions(given, np.random.default_rng(index))
-    declared = torch.from_numpy(np.stack([vector for vector, _ in said]))
+    told = versions(given, np.random.default_rng(index))
+    said = torch.from_numpy(np.stack([vector for vector, _ in told]))
     with torch.inference_mode():
         view = _network.look(
             torch.from_numpy(given.transmission)[None], torch.from_numpy(given.beam)[None], pooled=True
         )
-        suspected = [pool_evidence(_network.suspect(view, known[None])).flatten() for known in declared]
+        suspected = [pool_evidence(_network.suspect(view, known[None])).flatten() for known in said]
     pooled, amounts, embedding = (part[0].clone() for part in view.summary)
     return Seen(
         pooled,
         amounts,
         embedding,
-        declared,
+        said,
         torch.stack(suspected).clone(),
-        torch.tensor([float(label) for _, label in said]),
+        torch.tensor([float(label) for _, label in told]),
         ((cells == 1).sum((1, 2)) >= 2).float(),
         torch.tensor(index),
         torch.tensor(given.threat),
@@ -231,7 +231,7 @@ def _loss(network: Network, rows: Seen) -> Tensor:
     summary = Summary(rows.pooled, rows.amounts, rows.embedding)
     total = torch.zeros(())
     for version, weight in enumerate((0.8, 0.1, 0.1)):
-        score, materials = network.judge(summary, rows.declared[:, version], rows.suspected[:, version])
+        score, materials = network.judge(summary, rows.said[:, version], rows.suspected[:, version])
         total = total + weight * functional.binary_cross_entropy_with_logits(score, rows.label[:, version])
         if version == 0:
             total = total + 0.2 * functional.binary_cross_entropy_with_logits(materials, rows.present)

@@ -13,6 +13,9 @@ from leadline.models.network import Raw
 from leadline.training.data import Batch
 from leadline.training.targets import UNSURE
 
+HARDEST = 192
+"""Honest cells of a scan that count for as much as all of them."""
+
 
 @dataclass(frozen=True)
 class LossConfig:
@@ -28,7 +31,7 @@ class LossConfig:
     score: float = 1.0
     materials: float = 0.5
     cells: float = 2.0
-    suspicion: float = 1.0
+    suspicion: float = 2.0
     areal: float = 1.0
     pairs: float = 0.3
     curves: float = 1.0
@@ -52,7 +55,7 @@ def losses(raw: Raw, batch: Batch, watched: list[int], config: LossConfig) -> di
         "score": (score * weight).sum() / weight.sum().clamp(min=1),
         "materials": functional.binary_cross_entropy_with_logits(raw.materials, batch["present"]),
         "cells": cell_loss(raw.evidence, batch["cells"], watched, config),
-        "suspicion": suspicion_loss(raw.suspicion, batch, watched, config),
+        "suspicion": suspicion_loss(raw.suspicion, batch, watched),
         "areal": areal_loss(raw.log_areal, batch["areal"]),
         "pairs": pair_loss(raw.score, batch, config.margin),
         "curves": curve_loss(raw.curves, batch["curves"]),
@@ -77,14 +80,22 @@ def cell_loss(evidence: Tensor, cells: Tensor, watched: list[int], config: LossC
     return (by_family * weight).sum() / weight.sum()
 
 
-def suspicion_loss(suspicion: Tensor, batch: Batch, watched: list[int], config: LossConfig) -> Tensor:
-    """Focal loss of the cells' suspicion: what is there of the watch list and not declared, all families as one."""
+def suspicion_loss(suspicion: Tensor, batch: Batch, watched: list[int]) -> Tensor:
+    """Cross-entropy of the cells' suspicion: what is there of the watch list and not declared, all families as one.
+
+    Cells with hidden material, all others, and the `HARDEST` of the others count alike, each scan by itself: over a
+    scan its few most suspicious honest cells decide.
+    """
     cells = batch["cells"][:, watched]
-    hidden = (batch["declared"][:, watched] == 0)[:, :, None, None]
-    there = ((cells == 1) & hidden).any(1, keepdim=True)
-    counted = there | ~((cells == UNSURE) & hidden).any(1, keepdim=True)
-    focal = sigmoid_focal_loss(suspicion, there.float(), alpha=-1, gamma=config.gamma) * counted
-    return focal.sum() / (there.sum() + 0.002 * there.numel())
+    hidden = (batch["said"][:, watched] == 0)[:, :, None, None]
+    there = ((cells == 1) & hidden).any(1)
+    honest = ~there & ~((cells == UNSURE) & hidden).any(1)
+    missed, accused = (functional.softplus(sign * suspicion[:, 0]) for sign in (-1, 1))
+    worst = torch.topk(torch.where(honest, accused, 0).flatten(1), min(HARDEST, honest[0].numel())).values.mean(1)
+    found = there.sum((1, 2))
+    parts = (missed * there).sum((1, 2)) / found.clamp(min=1) + worst
+    parts = parts + (accused * honest).sum((1, 2)) / honest.sum((1, 2)).clamp(min=1)
+    return parts.sum() / ((found > 0).sum() + 2 * len(parts))
 
 
 def areal_loss(log_areal: Tensor, areal: Tensor) -> Tensor:

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from leadline.datasets.beam import beam
-from leadline.datasets.declarations import expected_families
 from leadline.datasets.scan import FileError, Kind, LeadlineError, ScanError
 from leadline.models.config import NetworkConfig
 from leadline.models.features import pool_pixels
 from leadline.training.augment import Augment, augment_config
 from leadline.training.labelled import Specimen
 from leadline.training.progress import Progress
+from leadline.training.targets import said_vector
 
 _KEPT_BYTES = 2 << 30  # of pooled scans that are held in memory; the rest is read again each time
 _WORTH = {"dual": "two energies of 16 bits", "single": "one energy", "pseudocolour": "8-bit colours"}
@@ -30,14 +30,14 @@ class OwnBatch(TypedDict):
 
     Attributes:
         transmission: (N, 2, h, w) float32, pooled.
-        declared: (N, F + 1) float32.
+        said: (N, F + 1 + APPEARANCE) float32, see `said_vector`.
         beam: (N, BEAM) float32, nominal energy of the scanner.
         undeclared: (N,) float32, label of the score.
         present: (N, F) float32, families that are there; NaN where nobody says.
     """
 
     transmission: Tensor
-    declared: Tensor
+    said: Tensor
     beam: Tensor
     undeclared: Tensor
     present: Tensor
@@ -166,15 +166,15 @@ def _both(units: Iterable[Sequence[Checked]]) -> bool:
 
 
 def targets(specimen: Specimen, config: NetworkConfig) -> tuple[np.ndarray, np.ndarray]:
-    """What an image-level label says: `declared` (F + 1,) and `present` (F,), NaN where it says nothing."""
-    declared = expected_families(specimen.declaration)
+    """What an image-level label says: `said_vector` and `present` (F,), NaN where it says nothing."""
+    said = said_vector(specimen.declaration)
     present = np.full(len(config.families), np.nan, np.float32)
     for k, family in enumerate(config.families):
         if specimen.positive and specimen.family == family:
             present[k] = 1
-        elif not specimen.positive and family in config.watched and not declared[k]:
+        elif not specimen.positive and family in config.watched and not said[k]:
             present[k] = 0  # nothing undeclared is there
-    return declared, present
+    return said, present
 
 
 class Own(IterableDataset[OwnBatch]):
@@ -207,10 +207,10 @@ class Own(IterableDataset[OwnBatch]):
                 specimen = choice[int(rng.integers(len(choice)))]
                 t, told = self._scan(specimen)
                 image, _ = augment(t, np.zeros((1, *t.shape[1:]), np.float32))
-                declared, present = targets(specimen, self.config)
-                rows.append((image, declared, told, np.float32(specimen.positive), present))
+                said, present = targets(specimen, self.config)
+                rows.append((image, said, told, np.float32(specimen.positive), present))
             columns = (torch.from_numpy(np.stack(r)) for r in zip(*rows, strict=True))
-            names = ("transmission", "declared", "beam", "undeclared", "present")
+            names = ("transmission", "said", "beam", "undeclared", "present")
             yield OwnBatch(**dict(zip(names, columns, strict=True)))  # type: ignore[typeddict-item]
 
     def _scan(self, specimen: Specimen) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +25,10 @@ import numpy.typing as npt
 import onnx
 from sklearn.metrics import roc_auc_score
 
+from leadline.datasets.appearance import appearance
 from leadline.datasets.beam import beam
 from leadline.datasets.scan import FileError, Kind, LeadlineError, Scan
-from leadline.datasets.simulator.simulate import Sample, Split, simulate, simulate_pair
+from leadline.datasets.simulator.simulate import Sample, simulate, simulate_pair
 from leadline.models import contract as contracts
 from leadline.models.contract import ModelContract, ModelError
 from leadline.models.export import forget_sources
@@ -223,11 +224,14 @@ def _write(model: Path, draft: Path, kind: Kind, chosen: list[str], calibration:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+    graph = onnx.load(str(model))
+    takes = {i.name for i in graph.graph.input}
+
     class Scans(CalibrationDataReader):
         """Simulated scans of training's scanners, one after the other."""
 
         def __init__(self) -> None:
-            self.feeds = enumerate(_feeds(kind, calibration))
+            self.feeds = enumerate(_feeds(kind, calibration, takes))
 
         def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
             done, feed = next(self.feeds, (calibration, None))
@@ -236,7 +240,7 @@ def _write(model: Path, draft: Path, kind: Kind, chosen: list[str], calibration:
 
     with _quiet():
         quantize_static(
-            onnx.load(str(model)),  # of a path it would write beside the file, which may not be the user's to change
+            graph,  # of a path it would write beside the file, which may not be the user's to change
             str(draft),
             Scans(),
             quant_format=QuantFormat.QDQ,
@@ -268,10 +272,12 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _feeds(kind: Kind, count: int, split: Split = "validation") -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+def _feeds(kind: Kind, count: int, takes: Collection[str]) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
     for index in range(count):
-        scan = simulate(kind, CALIBRATION_SEED, index, split=split).scan
+        scan = simulate(kind, CALIBRATION_SEED, index, split="validation").scan
         known = {"declared": declared_vector(scan.declaration), "beam": beam(scan.scanner)}
+        known["appearance"] = appearance(scan.declaration)
+        known = {name: vector for name, vector in known.items() if name in takes}  # older models do not take all
         yield {"transmission": scan.transmission[None]} | {k: v[None] for k, v in known.items()}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from leadline.datasets.appearance import appearance
 from leadline.datasets.beam import beam
 from leadline.datasets.scan import Scan
 from leadline.models import contract as contracts
@@ -32,11 +33,12 @@ def onnx_runner(path: Path) -> tuple[Runner, NetworkConfig]:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    told = any(i.name == "beam" for i in session.get_overridable_initializers())  # not before models 0.5.0
+    takes = {i.name for i in session.get_overridable_initializers()}  # not all models take all
 
     def run(scan: Scan, declared: npt.NDArray[np.float32]) -> tuple[Any, float, npt.NDArray]:
         feed = {"transmission": scan.transmission[None], "declared": declared[None]}
-        feed |= {"beam": beam(scan.scanner)[None]} if told else {}
+        told = {"beam": beam(scan.scanner), "appearance": appearance(scan.declaration)}
+        feed |= {name: vector[None] for name, vector in told.items() if name in takes}
         outputs: Any = Outputs(*session.run(list(Outputs._fields), feed))
         return outputs, float(_logit(outputs.score)[0]), _logit(outputs.materials)[0]
 
@@ -48,7 +50,8 @@ def torch_runner(path: Path) -> tuple[Runner, NetworkConfig]:
     network = network_from(load_checkpoint(path)).eval()
 
     def run(scan: Scan, declared: npt.NDArray[np.float32]) -> tuple[Any, float, npt.NDArray]:
-        t, *known = (torch.from_numpy(v)[None] for v in (scan.transmission, declared, beam(scan.scanner)))
+        said = np.concatenate([declared, appearance(scan.declaration)])
+        t, *known = (torch.from_numpy(v)[None] for v in (scan.transmission, said, beam(scan.scanner)))
         with torch.no_grad():
             raw = network.raw(t, *known)
             novelty = torch.zeros(1)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from leadline.datasets.simulator.simulate import Sample
 from leadline.models.network import Network
-from leadline.training.targets import UNSURE, CellRule, Example, cell_targets, declared_vector, example, redeclare
+from leadline.training.targets import UNSURE, CellRule, Example, cell_targets, example, redeclare, said_vector
 
 SAMPLE = 192
 """Cells with hidden material, other cells at random, and the most suspicious of these that are kept of a scan as
@@ -42,7 +42,7 @@ class Cells(NamedTuple):
 
 def versions(given: Example, rng: np.random.Generator) -> list[tuple[np.ndarray, bool]]:
     """A scan's declarations, each with the label that follows: as declared; withheld; naming what is hidden."""
-    return [redeclare(given, rng, 0, 0), (declared_vector(None), bool(given.watched)), redeclare(given, rng, 0, 1)]
+    return [redeclare(given, rng, 0, 0), (said_vector(None), bool(given.watched)), redeclare(given, rng, 0, 1)]
 
 
 def cells_of(network: Network, sample: Sample, seed: int) -> list[Cells]:
@@ -58,12 +58,12 @@ def cells_of(network: Network, sample: Sample, seed: int) -> list[Cells]:
         view = network.look(torch.from_numpy(given.transmission)[None], torch.from_numpy(given.beam)[None], pooled=True)
         inside = network.in_cells(view)
         seen = inside[0].flatten(1).T.half()
-        for k, (declared, _) in enumerate(versions(given, rng)):
+        for k, (said, _) in enumerate(versions(given, rng)):
             most = SAMPLE if k == 0 else SAMPLE // 4
-            unexplained = torch.from_numpy(declared[watched] == 0)[:, None]
+            unexplained = torch.from_numpy(said[watched] == 0)[:, None]
             there = ((labels == 1) & unexplained).any(0)
             sure = there | ~((labels == UNSURE) & unexplained).any(0)
-            told = network.told(view, torch.from_numpy(declared)[None])
+            told = network.told(view, torch.from_numpy(said)[None])
             doubt = network.suspicion(inside, told).flatten()
             honest = ~there & sure
             # The most suspicious of the honest cells decide over a scan, and a random sample hardly holds them.

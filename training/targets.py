@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from leadline.datasets.appearance import appearance
 from leadline.datasets.beam import beam
 from leadline.datasets.declarations import expected_families, explains
 from leadline.datasets.materials import catalogue
@@ -135,12 +136,29 @@ def declared_vector(declaration: Declaration | None) -> Array:
     return np.asarray(expected_families(declaration), np.float32)
 
 
+def said_vector(declaration: Declaration | None, confessed: tuple[str, ...] = (), coarse: bool = False) -> Array:
+    """What `Network.raw` is told of a declaration, (F + 1 + APPEARANCE,): `declared_vector` and the goods' appearance.
+
+    Args:
+        declaration: the goods, or `None`.
+        confessed: families that are declared beside them.
+        coarse: leave the appearance at what the families tell.
+    """
+    vector = declared_vector(declaration)
+    if confessed:
+        vector[[catalogue().names.index(name) for name in confessed]] = 1
+        vector[-1] = 1
+    return np.concatenate([vector, appearance(declaration, also=confessed, coarse=coarse)])
+
+
 def undeclared(declaration: Declaration | None, watched: tuple[str, ...]) -> bool:
     """Whether one of these watch-list families is not explained by the declaration."""
     return any(not explains(declaration, family) for family in watched)
 
 
-def redeclare(given: Example, rng: np.random.Generator, drop: float, confess: float) -> tuple[Array, bool]:
+def redeclare(
+    given: Example, rng: np.random.Generator, drop: float, confess: float, coarse: float = 0.0
+) -> tuple[Array, bool]:
     """The declaration as fed, and the label that follows from it.
 
     Args:
@@ -148,16 +166,15 @@ def redeclare(given: Example, rng: np.random.Generator, drop: float, confess: fl
         rng: source of the draws.
         drop: share of scans whose declaration is withheld.
         confess: share of scans whose declaration is made to name the watch-list families that are there.
+        coarse: share of scans whose goods look as their families may.
 
     Returns:
-        `declared`, float32 (F + 1,), and whether undeclared watch-list material is present.
+        `said_vector`, and whether undeclared watch-list material is present.
     """
     draw = rng.random()
     if draw < drop:
-        return declared_vector(None), bool(given.watched)
-    vector = declared_vector(given.declaration)
+        return said_vector(None), bool(given.watched)
+    wide = rng.random() < coarse
     if draw < drop + confess and given.watched:
-        vector[[catalogue().names.index(name) for name in given.watched]] = 1
-        vector[-1] = 1
-        return vector, False
-    return vector, undeclared(given.declaration, given.watched)
+        return said_vector(given.declaration, given.watched, wide), False
+    return said_vector(given.declaration, coarse=wide), undeclared(given.declaration, given.watched)

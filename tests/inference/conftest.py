@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import pytest
 
+from leadline.datasets.appearance import APPEARANCE
+from leadline.datasets.beam import BEAM
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import KINDS, Declaration, Kind, Scan, Scanner
 from leadline.inference.engine import Model, Scores
@@ -54,13 +56,14 @@ def picture_fixture() -> Picture:
 
 
 def write_model(
-    path: Path, kind: Kind = "parcel", novelty: float = 0.1, takes_beam: bool = False, **values: object
+    path: Path, kind: Kind = "parcel", novelty: float = 0.1, takes: tuple[str, ...] = (), **values: object
 ) -> Path:
     """A model file in the released form whose answers are known by heart.
 
     What weakens the high energy by exp(-2) to exp(-6) is rare-earth oxide (evidence sigmoid(8 (2 - |-ln T - 4|))),
     what lets more through is organic; the score is the greatest evidence, or 0 if the declaration explains it;
-    goods weigh 5 g/cm2 for each unit of -ln T. A model that takes the beam gives its energy as novelty. `values`
+    goods weigh 5 g/cm2 for each unit of -ln T. A model that takes the beam or the
+    goods' appearance gives the first number of it as novelty. `values`
     replace entries of the contract.
     """
     families, watched = catalogue().names, catalogue().watched
@@ -111,10 +114,11 @@ def write_model(
         node("Mul", ["score", "nothing"], ["null"]),
         node("Add", ["null", "novel"], ["novelty"]),
     ]
-    if takes_beam:
-        numbers["beam"] = np.zeros((1, 2), np.float32)
-        nodes[-1] = node("Gather", ["beam", "nowhere"], ["energy"], axis=1)
-        nodes.append(node("Reshape", ["energy", "line"], ["novelty"]))
+    lengths = {"beam": BEAM, "appearance": APPEARANCE}
+    for name in takes:
+        numbers[name] = np.zeros((1, lengths[name]), np.float32)
+        nodes[-1] = node("Gather", [name, "nowhere"], ["first"], axis=1)
+        nodes.append(node("Reshape", ["first", "line"], ["novelty"]))
         numbers["nowhere"] = np.array([0])
     shapes = {
         "score": ["b"],
@@ -124,7 +128,7 @@ def write_model(
     }
     shapes |= {"embedding": ["b", 2], "novelty": ["b"]}
     inputs = {"transmission": ["b", 2, "rows", "columns"], "declared": ["b", n + 1]}
-    inputs |= {"beam": ["b", 2]} if takes_beam else {}
+    inputs |= {name: ["b", lengths[name]] for name in takes}
     info = [
         [onnx.helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, v) for k, v in d.items()]
         for d in (inputs, shapes)

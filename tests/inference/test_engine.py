@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
+from leadline.datasets.appearance import appearance
 from leadline.datasets.scan import Declaration, LeadlineError, Scan
 from leadline.inference import engine as engines
 from leadline.inference.engine import Engine, resolve_provider
@@ -65,13 +66,23 @@ def test_the_declaration_reaches_the_network(engine: Engine, picture: Picture) -
 def test_the_beam_reaches_a_network_that_takes_it(
     tmp_path: Path, engine: Engine, picture: Picture, write_model: Callable[..., Path]
 ) -> None:
-    told = Engine(write_model(tmp_path / "told.onnx", takes_beam=True), threads=1)
+    told = Engine(write_model(tmp_path / "told.onnx", takes=("beam",)), threads=1)
     scans = [
         replace(scan, scanner=replace(scan.scanner, high=high))
         for scan, high in zip([picture()] * 3, ("160 kV", "120 kV", None), strict=True)
     ]
     assert [s.novelty for s in told.score_batch(scans)] == pytest.approx([1.6, 1.2, 0])
-    assert not engine.score(scans[0]).model.takes_beam
+    assert not engine.score(scans[0]).model.takes
+
+
+def test_the_goods_appearance_reaches_a_network_that_takes_it(
+    tmp_path: Path, picture: Picture, write_model: Callable[..., Path]
+) -> None:
+    told = Engine(write_model(tmp_path / "told.onnx", takes=("appearance",)), threads=1)
+    goods = [Declaration("2523", "cement"), Declaration("7210"), None]
+    found = [s.novelty for s in told.score_batch([picture().declared(d) for d in goods])]
+    assert found == pytest.approx([float(appearance(d)[0]) for d in goods])
+    assert len(set(found)) == 3
 
 
 def test_no_scans(engine: Engine) -> None:

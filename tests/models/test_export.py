@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.scan import LeadlineError
 from leadline.models import contract
 from leadline.models.config import config_for
@@ -26,7 +27,7 @@ def lively(kind: str) -> Network:
     network.train()
     rng = np.random.default_rng(2)
     for _ in range(40):  # running means and variances settle on phantoms
-        network.raw(torch.from_numpy(phantom(rng, 4, 64, 80)), torch.rand(4, 11).round())
+        network.raw(torch.from_numpy(phantom(rng, 4, 64, 80)), torch.rand(4, 11 + APPEARANCE).round())
     torch.nn.init.normal_(network.context[-1].weight, std=0.2)
     torch.nn.init.normal_(network.evidence_head.weight, std=0.7)
     torch.nn.init.normal_(network.density_head.weight, std=0.4)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.materials import catalogue
 from leadline.models.config import NetworkConfig, config_for
 from leadline.models.features import BRIGHTEST, attenuation_features, halve, pool_pixels
@@ -74,9 +75,22 @@ def test_only_the_score_depends_on_the_declaration() -> None:
         assert torch.equal(getattr(nothing, name), getattr(everything, name))
 
 
+def test_the_appearance_of_the_goods_reaches_score_and_suspicion() -> None:
+    network, t, declared = tiny(), torch.rand(2, 2, 64, 96), torch.ones(1, FAMILIES + 1)
+    look = torch.rand(2, APPEARANCE)
+    with torch.no_grad():
+        silent, unknown = network(t, declared), network(t, declared, None, torch.zeros(1, APPEARANCE))
+        told = network(t, declared, None, look)
+        row = network(t[1:], declared, None, look[1:])
+    assert torch.equal(silent.score, unknown.score)
+    assert (told.score - silent.score).abs().min() > 1e-6
+    assert torch.allclose(told.score[1], row.score[0], atol=1e-6)
+    assert torch.equal(told.evidence, silent.evidence)
+
+
 def test_suspicion_depends_on_the_declaration_and_evidence_does_not() -> None:
     network, t = tiny(), torch.rand(1, 2, 64, 96)
-    known = torch.ones(1, FAMILIES + 1)
+    known = torch.ones(1, FAMILIES + 1 + APPEARANCE)
     with torch.no_grad():
         silent, told = network.raw(t, 0 * known), network.raw(t, known)
     assert silent.suspicion.shape == (1, 1, *silent.evidence.shape[2:])
@@ -85,7 +99,7 @@ def test_suspicion_depends_on_the_declaration_and_evidence_does_not() -> None:
 
 
 def test_the_beam_shifts_the_estimate_of_the_curves() -> None:
-    network, t, declared = tiny(), torch.rand(2, 2, 64, 96), torch.zeros(1, FAMILIES + 1)
+    network, t, declared = tiny(), torch.rand(2, 2, 64, 96), torch.zeros(1, FAMILIES + 1 + APPEARANCE)
     with torch.no_grad():
         silent, told = network.raw(t, declared), network.raw(t, declared, torch.tensor([[1.2, 1.0], [1.8, 1.0]]))
         unknown = network.raw(t, declared, torch.zeros(1, 2))
@@ -96,7 +110,7 @@ def test_the_beam_shifts_the_estimate_of_the_curves() -> None:
 
 def test_pooled_input_is_the_same_as_raw() -> None:
     network = tiny("container")
-    scan, declared = torch.rand(1, 2, 75, 90) * 1.3, torch.zeros(1, FAMILIES + 1)
+    scan, declared = torch.rand(1, 2, 75, 90) * 1.3, torch.zeros(1, FAMILIES + 1 + APPEARANCE)
     raw = network.raw(scan, declared)
     pooled = network.raw(pool_pixels(scan, network.config), declared, pooled=True)
     assert all(torch.equal(a, b) for a, b in zip(raw, pooled, strict=True))
@@ -105,7 +119,7 @@ def test_pooled_input_is_the_same_as_raw() -> None:
 def test_calibration_and_novelty_are_in_the_graph() -> None:
     network = tiny()
     scan, declared = torch.rand(2, 2, 40, 40), torch.zeros(1, FAMILIES + 1)
-    logit = network.raw(scan, declared).score
+    logit = network.raw(scan, torch.zeros(1, FAMILIES + 1 + APPEARANCE)).score
     network.score_scale.fill_(0.5)
     network.score_bias.fill_(-1.0)
     embedding = network(scan, declared).embedding
@@ -139,5 +153,5 @@ def test_config_survives_a_checkpoint() -> None:
 def test_the_embedding_of_a_network_that_is_fitted_tells_scans_apart() -> None:
     network = tiny().train()
     scans = torch.rand(8, 2, 64, 96) * torch.linspace(0.2, 1.0, 8)[:, None, None, None]
-    spread = network.raw(scans, torch.zeros(1, FAMILIES + 1)).embedding.std(0)
+    spread = network.raw(scans, torch.zeros(1, FAMILIES + 1 + APPEARANCE)).embedding.std(0)
     assert spread.min() > 0.05

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.models import contract as contracts
 from leadline.models.config import config_for
 from leadline.models.contract import ModelError
@@ -65,7 +66,7 @@ def test_more_families_keep_the_evidence_of_the_old_ones(network: Network, file:
     assert after.shape[1] == len(more)
     torch.testing.assert_close(after[:, : len(more) - 1], before)
     torch.testing.assert_close(areal_after, areal)
-    assert wider.raw(scan, torch.zeros(2, len(more) + 1)).score.shape == (2,)
+    assert wider.raw(scan, torch.zeros(2, len(more) + 1 + APPEARANCE)).score.shape == (2,)
 
 
 def test_the_same_families_change_nothing(network: Network, file: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.materials import catalogue
 from leadline.datasets.simulator.simulate import build_scene
 from leadline.models.config import NetworkConfig
@@ -67,7 +68,7 @@ def test_batches_hold_what_they_say(config: StreamConfig) -> None:
     for batch in islice(Stream(config), 4):
         assert batch["transmission"].shape == (5, 2, rows, columns)
         assert batch["cells"].shape == (5, families, *cells) and batch["areal"].shape == (5, 2, *cells)
-        assert batch["declared"].shape == (5, families + 1)
+        assert batch["said"].shape == (5, families + 1 + APPEARANCE)
         assert batch["beam"].shape == (5, 2)
         assert batch["transmission"].min() >= 0 and batch["transmission"].max() <= 1.15
         for k, twin in enumerate(batch["twin"].tolist()):

@@ -2,6 +2,7 @@
 
 import torch
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.models.config import config_for
 from leadline.models.network import POOLED, Network, Summary
 from leadline.training.heads import Seen, fit_heads
@@ -15,8 +16,8 @@ def _seen(scenes: int, generator: torch.Generator) -> list[Seen]:
     for scene in range(scenes):
         pooled = torch.full((POOLED, FAMILIES), -4.0)
         pooled[:, 3] = 2.0  # steel, always
-        declared = torch.zeros(3, FAMILIES + 1)
-        declared[:, -1] = 1
+        declared = torch.zeros(3, FAMILIES + 1 + APPEARANCE)
+        declared[:, FAMILIES] = 1
         explained = bool(torch.rand((), generator=generator) < 0.5)
         declared[:, 3] = float(explained)
         label = torch.full((3,), 0.0 if explained else 1.0)
@@ -36,7 +37,7 @@ def test_heads_learn_that_the_declaration_explains():
     rows = Seen(*(torch.stack(part) for part in zip(*_seen(100, generator), strict=True)))
     with torch.inference_mode():
         summary = Summary(rows.pooled, rows.amounts, rows.embedding)
-        score, _ = fitted.judge(summary, rows.declared[:, 0], rows.suspected[:, 0])
+        score, _ = fitted.judge(summary, rows.said[:, 0], rows.suspected[:, 0])
     assert ((score > 0) == (rows.label[:, 0] > 0.5)).float().mean() > 0.95
     for key, value in fitted.state_dict().items():
         if not key.startswith(("score_head", "family_head")):

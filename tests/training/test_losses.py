@@ -5,14 +5,23 @@ import torch
 
 from leadline.models.network import Raw
 from leadline.training.data import Batch
-from leadline.training.losses import LossConfig, areal_loss, cell_loss, curve_loss, losses, pair_loss, suspicion_loss
+from leadline.training.losses import (
+    HARDEST,
+    LossConfig,
+    areal_loss,
+    cell_loss,
+    curve_loss,
+    losses,
+    pair_loss,
+    suspicion_loss,
+)
 from leadline.training.targets import UNSURE
 
 
 def batch(**changes: torch.Tensor) -> Batch:
     base = {
         "transmission": torch.ones(2, 2, 4, 4),
-        "declared": torch.zeros(2, 4),
+        "said": torch.zeros(2, 4),
         "undeclared": torch.tensor([1.0, 0.0]),
         "weight": torch.ones(2),
         "present": torch.zeros(2, 3),
@@ -77,13 +86,22 @@ def test_suspicion_is_of_what_nobody_declared() -> None:
     suspicion = torch.full((2, 1, 2, 2), -9.0)
     suspicion[0, 0, 0, 0] = 9.0
     suspicion[0, 0, 1, 1] = 9.0  # may or may not be: no loss
-    right = suspicion_loss(suspicion, batch(cells=cells, declared=declared), [2], LossConfig())
-    assert right.item() == pytest.approx(0, abs=1e-6)
+    right = suspicion_loss(suspicion, batch(cells=cells, said=declared), [2])
+    assert right.item() == pytest.approx(0, abs=1e-3)
     suspicion[1, 0, 0, 0] = 9.0
-    accused = suspicion_loss(suspicion, batch(cells=cells, declared=declared), [2], LossConfig())
+    accused = suspicion_loss(suspicion, batch(cells=cells, said=declared), [2])
     suspicion[1, 0, 0, 0], suspicion[0, 0, 0, 0] = -9.0, -9.0
-    missed = suspicion_loss(suspicion, batch(cells=cells, declared=declared), [2], LossConfig())
-    assert accused.item() > 5 and missed.item() > 5
+    missed = suspicion_loss(suspicion, batch(cells=cells, said=declared), [2])
+    assert accused.item() > 0.5 and missed.item() > 1.5
+
+
+def test_the_worst_honest_cells_count_as_much_as_all() -> None:
+    cells = torch.zeros(1, 3, 40, 40, dtype=torch.uint8)
+    few = torch.full((1, 1, 40, 40), -30.0)
+    few.flatten()[:HARDEST] = 2.0
+    loss = suspicion_loss(few, batch(cells=cells, said=torch.zeros(1, 4)), [2]).item()
+    one = math.log1p(math.exp(2.0))
+    assert loss == pytest.approx((one + one * HARDEST / 1600) / 2, rel=1e-4)
 
 
 def test_areal_loss_is_nothing_where_all_is_right() -> None:

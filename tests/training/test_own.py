@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.formats.write import write_scan
 from leadline.datasets.scan import Declaration, LeadlineError, Scan, Scanner
 from leadline.models.config import NetworkConfig
@@ -77,8 +78,12 @@ def test_damaged_and_foreign_scans_are_told(make: Make, tmp_path: Path) -> None:
 def test_what_a_label_tells(tiny: NetworkConfig) -> None:
     watched = [tiny.families.index(f) for f in tiny.watched]
     lead = Declaration("780110", "lead ingots")
-    declared, present = targets(Specimen(Path("x"), False, declaration=lead), tiny)
-    assert declared[-1] == 1 and all(present[k] == 0 for k in watched) and np.isnan(present).sum() == len(present) - 3
+    said, present = targets(Specimen(Path("x"), False, declaration=lead), tiny)
+    assert (
+        said[len(tiny.families)] == 1
+        and all(present[k] == 0 for k in watched)
+        and np.isnan(present).sum() == len(present) - 3
+    )
     _, present = targets(Specimen(Path("x"), True, "antimony", lead), tiny)
     assert present[tiny.families.index("antimony")] == 1 and np.isnan(present).sum() == len(present) - 1
     _, present = targets(Specimen(Path("x"), False, declaration=Declaration("811010")), tiny)
@@ -90,7 +95,7 @@ def test_batches_are_half_of_each_class(make: Make, tiny: NetworkConfig) -> None
     batches = [batch for _, batch in zip(range(3), stream, strict=False)]
     for batch in batches:
         assert batch["transmission"].shape == (4, 2, 32, 40) and batch["undeclared"].sum() == 2
-        assert batch["declared"].shape == (4, len(tiny.families) + 1)
+        assert batch["said"].shape == (4, len(tiny.families) + 1 + APPEARANCE)
     again = next(iter(stream))
     assert np.array_equal(again["transmission"], batches[0]["transmission"])
 

@@ -112,6 +112,17 @@ def test_a_killed_run_leaves_no_file(model: Path, tmp_path: Path, monkeypatch: p
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_that_is_not_told_of_beam_and_goods(model: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older.onnx"
+    made = onnx.load(str(model))
+    kept = [i for i in made.graph.input if i.name not in ("beam", "appearance")]
+    del made.graph.input[:]
+    made.graph.input.extend(kept)
+    onnx.save(made, str(older))
+    found = quantise(older, tmp_path / "older-int8.onnx", calibration=4, scenes=4)
+    assert found.quantised_bytes < found.bytes
+
+
 def test_every_flipped_verdict_is_listed(written: tuple[Path, Comparison]) -> None:
     flips = (
         module.Flip(3, "goods/cement", False, False, 0.71, 0.69, "inspect", "clear"),

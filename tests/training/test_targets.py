@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Declaration, Kind
 from leadline.datasets.simulator.scanner import Machine
@@ -11,7 +12,9 @@ from leadline.training.targets import (
     CellRule,
     Example,
     cell_targets,
+    declared_vector,
     redeclare,
+    said_vector,
     scanner_curves,
     typical_curves,
 )
@@ -68,7 +71,7 @@ def test_label_follows_the_declaration() -> None:
     silent = example(None, ("antimony",))
     empty = example(None, ())
     assert [redeclare(e, rng, 0.0, 0.0)[1] for e in (honest, lie, silent, empty)] == [False, True, True, False]
-    assert redeclare(honest, rng, 0.0, 0.0)[0][[NAMES.index("rare_earth_oxide"), -1]].tolist() == [1, 1]
+    assert redeclare(honest, rng, 0.0, 0.0)[0][[NAMES.index("rare_earth_oxide"), len(NAMES)]].tolist() == [1, 1]
 
 
 def test_a_withheld_declaration_makes_honest_oxide_undeclared() -> None:
@@ -81,7 +84,18 @@ def test_a_confessed_threat_is_declared() -> None:
     lie = example(Declaration("381600", "tile adhesive"), ("rare_earth_magnet",))
     vector, label = redeclare(lie, np.random.default_rng(0), 0.0, 1.0)
     assert not label
-    assert vector[[NAMES.index("rare_earth_magnet"), -1]].tolist() == [1, 1]
+    assert vector[[NAMES.index("rare_earth_magnet"), len(NAMES)]].tolist() == [1, 1]
+
+
+def test_a_declaration_is_told_with_the_look_of_its_goods() -> None:
+    tiles, cement = Declaration("690721"), Declaration("252329")
+    assert declared_vector(tiles).tolist() == declared_vector(cement).tolist()  # both are mineral
+    fine, coarse = (said_vector(tiles, coarse=c) for c in (False, True))
+    assert fine.shape == (len(NAMES) + 1 + APPEARANCE,)
+    assert fine.tolist() != said_vector(cement).tolist()
+    assert coarse.tolist() == said_vector(cement, coarse=True).tolist() != fine.tolist()
+    honest = example(tiles, ())
+    assert redeclare(honest, np.random.default_rng(0), 0.0, 0.0, coarse=1.0)[0].tolist() == coarse.tolist()
 
 
 @pytest.mark.parametrize("kind", ["parcel", "container"])
