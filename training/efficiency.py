@@ -119,7 +119,7 @@ def levels(
             mean, variance = machine.mean(goods, names)
             for k in range(scans):
                 exposure = machine.measure(mean, variance, np.random.default_rng([seed, k]))
-                outputs, logits[version, k], _ = run(Scan(exposure, machine.scanner()), declared)
+                outputs, logits[version, k], _ = run(Scan(exposure, machine.scanner(), declaration), declared)
                 scores[version, k] = float(outputs.score[0])
         d, low, high = observed(logits[1], logits[0])
         covers = np.array([cover_cm * cover_density])

@@ -10,7 +10,7 @@ from leadline.datasets.scan import Declaration, LeadlineError
 from leadline.datasets.simulator.goods import goods
 
 ENTRIES = tomllib.loads((files("leadline.datasets") / "data" / "appearance.toml").read_text("utf-8"))
-TUNGSTEN = """
+GALLIUM = """
 [families.gallium]
 title = "gallium"
 watch = true
@@ -104,6 +104,6 @@ def test_families_that_are_declared_beside_the_goods() -> None:
 
 
 def test_a_material_of_the_users_own() -> None:
-    own = extended(TUNGSTEN)
+    own = extended(GALLIUM)
     told = appearance(Declaration("8112", "gallium"), own)
     assert told[1] == pytest.approx(appearance(None, own, also=("gallium",))[1], rel=0.2)
