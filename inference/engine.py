@@ -12,9 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from leadline.datasets.appearance import appearance
-from leadline.datasets.beam import beam
-from leadline.datasets.declarations import expected_families
+from leadline.datasets.inputs import vectors
 from leadline.datasets.scan import KINDS, Kind, LeadlineError, Scan
 from leadline.inference.cpu import available_cores
 from leadline.models import contract
@@ -175,13 +173,9 @@ class Engine:
                 batch = images[members[0]][None]
             else:
                 batch = np.stack([images[i] for i in members])
-            feed = {"transmission": batch, "declared": np.stack([_expected(scans[i], models[i]) for i in members])}
-            if "beam" in model.takes:
-                feed["beam"] = np.stack([beam(scans[i].scanner) for i in members])
-            if "appearance" in model.takes:
-                known = model.contract.catalogue
-                feed["appearance"] = np.stack([appearance(scans[i].declaration, known) for i in members])
-            found = model.session.run(OUTPUTS, feed)
+            known = [vectors(scans[i], model.contract.catalogue, model.takes) for i in members]
+            feed = {name: np.stack([k[name] for k in known]) for name in known[0]}
+            found = model.session.run(OUTPUTS, feed | {"transmission": batch})
             for row, i in enumerate(members):
                 results[i] = _scores([o[row] for o in found], model, model.contract.stride * factors[i])
         return [results[i] for i in range(len(scans))]
@@ -239,11 +233,6 @@ def resolve_provider(name: str | None) -> str:
     short = ", ".join(p.removesuffix("ExecutionProvider").lower() for p in offered)
     remedy = "install leadline[gpu]" if "cuda" in name.lower() or "tensorrt" in name.lower() else "choose one of them"
     raise LeadlineError(f"--provider {name}: this installation of ONNX Runtime offers {short}; {remedy}")
-
-
-def _expected(scan: Scan, model: Model) -> npt.NDArray[np.float32]:
-    """The network's `declared` input, by the families that the model knows."""
-    return expected_families(scan.declaration, model.contract.catalogue)
 
 
 def _fit(scan: Scan) -> tuple[npt.NDArray[np.float32], int]:

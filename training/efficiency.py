@@ -19,7 +19,6 @@ from leadline.datasets.simulator.scanner import Machine
 from leadline.models import contract as contracts
 from leadline.training.ideal import Floats, Threat, detectabilities
 from leadline.training.runners import onnx_runner
-from leadline.training.targets import declared_vector
 
 CANVAS: dict[Kind, tuple[int, int]] = {"parcel": (288, 384), "container": (416, 640)}
 """Rows and columns of a scene, pixels."""
@@ -108,7 +107,6 @@ def levels(
             "give another --scanner or --model"
         )
     run, _ = onnx_runner(model)
-    declared = declared_vector(declaration)
     names = (cover, threat.material)
     for cover_cm, mass in steps:
         side, depth = (float(v[0]) for v in threat.shape(np.array([mass])))
@@ -119,7 +117,7 @@ def levels(
             mean, variance = machine.mean(goods, names)
             for k in range(scans):
                 exposure = machine.measure(mean, variance, np.random.default_rng([seed, k]))
-                outputs, logits[version, k], _ = run(Scan(exposure, machine.scanner(), declaration), declared)
+                outputs, logits[version, k], _ = run(Scan(exposure, machine.scanner(), declaration))
                 scores[version, k] = float(outputs.score[0])
         d, low, high = observed(logits[1], logits[0])
         covers = np.array([cover_cm * cover_density])

@@ -188,7 +188,7 @@ def tell(
     figures |= {"old": str(base.path), "new": str(final), "fitted_on": fitted, "command": command}
     write(final.with_name("forgetting.json"), as_json(figures))
     threshold = forgetting_report.threshold_of(base.path)
-    pictures = forgetting_report.pictures(figures, base.network, new, config, held, threshold)
+    pictures = forgetting_report.pictures(figures, base.network, new, held, threshold)
     write(final.with_name("forgetting.html"), forgetting_report.as_page(figures, pictures))
     click.echo(forgetting_report.as_table(figures))
     click.echo(f"{final.with_name('forgetting.html')}: what was forgotten and what was learned")

@@ -11,7 +11,6 @@ import torch
 
 from leadline.datasets.beam import beam
 from leadline.models import contract as contracts
-from leadline.models.config import NetworkConfig
 from leadline.models.network import Network
 from leadline.training import charts
 from leadline.training.charts_pairs import fates_chart, height_of, scatter_chart
@@ -41,7 +40,6 @@ def pictures(
     figures: Mapping[str, Any],
     old: Network,
     new: Network,
-    config: NetworkConfig,
     specimens: Sequence[Specimen],
     threshold: float,
 ) -> Pictures:
@@ -49,7 +47,7 @@ def pictures(
 
     Args:
         figures: from `forgetting.figures`.
-        old, new, config, specimens: as in `forgetting.measure`.
+        old, new, specimens: as in `forgetting.measure`.
         threshold: evidence from which a cell counts, 0..1.
     """
     wanted = {
@@ -57,27 +55,26 @@ def pictures(
         "own": Wanted(specimens=tuple(specimens), data="own"),
     }
     lookers = [
-        _looker(network.eval(), config, words, threshold)
+        _looker(network.eval(), words, threshold)
         for network, words in ((old, "the old model looks here"), (new, "the new model looks here"))
     ]
     return {
         source: {
-            sort: [views(scan, wanted[source], config.kind, lookers) for scan in found["scans"][sort][:count]]
+            sort: [views(scan, wanted[source], new.config.kind, lookers) for scan in found["scans"][sort][:count]]
             for sort, count in PICTURED.items()
         }
         for source, found in figures["sets"].items()
     }
 
 
-def _looker(network: Network, config: NetworkConfig, words: str, threshold: float) -> Looker:
-    places = [*(config.families.index(f) for f in network.config.families), len(config.families)]
+def _looker(network: Network, words: str, threshold: float) -> Looker:
     watched = [network.config.families.index(name) for name in network.config.watched]
 
     def evidence(shown: Shown) -> Map:
         with torch.inference_mode():
-            known = (shown.scan.transmission, shown.declared[places], beam(shown.scan.scanner))
-            raw = network.raw(*(torch.from_numpy(v)[None] for v in known))
-            found: Map = torch.sigmoid(raw.evidence[0, watched]).amax(0).numpy()
+            known = (shown.scan.transmission, beam(shown.scan.scanner))
+            view = network.look(*(torch.from_numpy(v)[None] for v in known))
+            found: Map = torch.sigmoid(view.evidence[0, watched]).amax(0).numpy()
             return found
 
     return Looker(words, evidence, threshold)

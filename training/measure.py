@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from leadline.datasets.declarations import expected_families
 from leadline.datasets.materials import catalogue, use_catalogue
 from leadline.datasets.scan import Kind, LeadlineError, Scan
 from leadline.datasets.simulator.simulate import Sample, Split, simulate_pair
@@ -27,7 +28,7 @@ from leadline.training.labelled import Specimen
 from leadline.training.places import inside_any, strongest_place
 from leadline.training.rows import EVIDENCE_BINS, Row, Unread
 from leadline.training.runners import Runner, onnx_runner, torch_runner
-from leadline.training.targets import CellRule, cell_targets, declared_vector
+from leadline.training.targets import CellRule, cell_targets
 
 __all__ = ["EVIDENCE_BINS", "Row", "Task", "Unread", "measure_groups"]
 
@@ -117,15 +118,14 @@ def _rows(index: int) -> list[Row | Unread]:
 
 def _row(index: int, sample: Sample) -> Row:
     truth, scan = sample.truth, sample.scan
-    declared = declared_vector(scan.declaration)
     base: dict[str, Any] = {
         "index": index, "scenario": truth.scenario, "threat": truth.is_threat, "undeclared": truth.undeclared,
         "d_known": truth.d_known, "d_material": truth.d_material, "mass_kg": sum(b[2] for b in truth.boxes),
-        "clues": clues(scan.transmission, _task.kind), "declared": declared, **facts(sample),
+        "clues": clues(scan.transmission, _task.kind), "declared": expected_families(scan.declaration), **facts(sample),
     }  # fmt: skip
     if _run is None:
         return Row(**base)
-    outputs, said = _said(scan, declared)
+    outputs, said = _said(scan)
     evidence, areal, place = outputs.evidence[0], outputs.areal_density[0], said["place"]
     watched = [_network.families.index(name) for name in _network.watched]
     pooled = halve(torch.from_numpy(truth.families)[None], _network.pool)[0]
@@ -146,11 +146,11 @@ def _row(index: int, sample: Sample) -> Row:
     )
 
 
-def _said(scan: Scan, declared: npt.NDArray[np.float32]) -> tuple[Any, dict[str, Any]]:
+def _said(scan: Scan) -> tuple[Any, dict[str, Any]]:
     """The network's outputs, and those of them that are arguments of `Row`."""
     if _run is None:
         raise ValueError("a task without a model says nothing")
-    outputs, logit, material_logits = _run(scan, declared)
+    outputs, logit, material_logits = _run(scan)
     watched = [_network.families.index(name) for name in _network.watched]
     place = strongest_place(
         outputs.evidence[0],
@@ -173,13 +173,12 @@ def _labelled_row(index: int, specimen: Specimen) -> Row | Unread:
         scan = specimen.read(_task.kind)
     except LeadlineError as error:
         return Unread(index, str(specimen.path), str(error))
-    declared = declared_vector(scan.declaration)
-    _, said = _said(scan, declared)
+    _, said = _said(scan)
     place = said["place"]
     right = place is not None and inside_any(place.centre, specimen.boxes)
     return Row(
         index, "labelled", specimen.positive, specimen.positive, None, None, specimen.mass_kg,
-        clues(scan.transmission, _task.kind), declared, **said, place_right=right,
+        clues(scan.transmission, _task.kind), expected_families(scan.declaration), **said, place_right=right,
         family_right=right and place is not None and _network.families[place.family] == specimen.family,
         name=str(specimen.path), family=specimen.family, goods=declared_goods(scan.declaration),
         scanner=scanner_words(scan.scanner), placed=bool(specimen.boxes),

@@ -18,7 +18,6 @@ from leadline.models import contract as contracts
 from leadline.training.evaluate import Wanted
 from leadline.training.places import Box
 from leadline.training.runners import onnx_runner
-from leadline.training.targets import declared_vector
 
 WIDTH = 520
 """Greater side of a picture, pixels."""
@@ -38,12 +37,10 @@ class Shown:
     Attributes:
         scan: as it is.
         boxes: where watch-list material truly is.
-        declared: the network's input.
     """
 
     scan: Scan
     boxes: tuple[Box, ...]
-    declared: npt.NDArray[np.float32]
 
 
 class View(NamedTuple):
@@ -76,7 +73,7 @@ def looker(model: Path, words: str = "where the model looks") -> Looker:
     watched = [network.families.index(name) for name in network.watched]
 
     def evidence(shown: Shown) -> Map:
-        outputs, _, _ = run(shown.scan, shown.declared)
+        outputs, _, _ = run(shown.scan)
         found: Map = outputs.evidence[0][watched].max(0)
         return found
 
@@ -130,10 +127,10 @@ def scan_of(brief: Mapping[str, Any], wanted: Wanted, kind: Kind) -> Shown:
     if wanted.specimens:
         specimen = wanted.specimens[brief["index"]]
         scan = specimen.read(kind)
-        return Shown(scan, specimen.boxes, declared_vector(scan.declaration))
+        return Shown(scan, specimen.boxes)
     sample = simulate(kind, wanted.seed, brief["index"], threat=brief["threat"], split=wanted.split)
     boxes = tuple(box for _, box, _ in sample.truth.boxes)
-    return Shown(sample.scan, boxes, declared_vector(sample.scan.declaration))
+    return Shown(sample.scan, boxes)
 
 
 def _grey(transmission: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], float]:

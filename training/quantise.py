@@ -25,16 +25,14 @@ import numpy.typing as npt
 import onnx
 from sklearn.metrics import roc_auc_score
 
-from leadline.datasets.appearance import appearance
-from leadline.datasets.beam import beam
+from leadline.datasets.inputs import vectors
 from leadline.datasets.scan import FileError, Kind, LeadlineError, Scan
 from leadline.datasets.simulator.simulate import Sample, simulate, simulate_pair
 from leadline.models import contract as contracts
 from leadline.models.contract import ModelContract, ModelError
 from leadline.models.export import forget_sources
-from leadline.training.measure import onnx_runner
 from leadline.training.record import Told
-from leadline.training.targets import declared_vector
+from leadline.training.runners import onnx_runner
 
 MOST_LOST = 0.002
 """Fall of the area under the ROC curve from which a quantised model is refused."""
@@ -128,7 +126,7 @@ def quantise(
     with _writing(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".quantise-") as folder:
         draft = Path(folder) / "draft.onnx"
         whole = calibration + scenes
-        _write(model, draft, contract.scanner, chosen, calibration, lambda done, _: told(done, whole))
+        _write(model, draft, contract, chosen, calibration, lambda done, _: told(done, whole))
         contracts.write(draft, contract)
         counted = (len(chosen), everything)
         found = compare(model, draft, contract, scenes, seed, counted, lambda done, _: told(calibration + done, whole))
@@ -181,8 +179,7 @@ def compare(
     for index in range(scenes):
         told(index, scenes)
         for sample in simulate_pair(contract.scanner, seed, index, split="heldout"):
-            declared = declared_vector(sample.scan.declaration)
-            outputs = [run(sample.scan, declared)[:2] for run in runners]
+            outputs = [run(sample.scan)[:2] for run in runners]
             kept = replace(sample, scan=replace(sample.scan, transmission=np.zeros((2, 1, 1), np.float32)))
             first, second = ((float(o.score[0]), float(o.novelty[0]), logit) for o, logit in outputs)
             rows.append((kept, index, first, second))
@@ -219,7 +216,7 @@ def _check_target(model: Path, target: Path) -> None:
         raise LeadlineError(f"--out {target}: {sums} lists a file of this name; give another name")
 
 
-def _write(model: Path, draft: Path, kind: Kind, chosen: list[str], calibration: int, told: Told) -> None:
+def _write(model: Path, draft: Path, contract: ModelContract, chosen: list[str], calibration: int, told: Told) -> None:
     """The quantised graph, still without its own contract."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -231,7 +228,7 @@ def _write(model: Path, draft: Path, kind: Kind, chosen: list[str], calibration:
         """Simulated scans of training's scanners, one after the other."""
 
         def __init__(self) -> None:
-            self.feeds = enumerate(_feeds(kind, calibration, takes))
+            self.feeds = enumerate(_feeds(contract, calibration, takes))
 
         def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
             done, feed = next(self.feeds, (calibration, None))
@@ -272,13 +269,11 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _feeds(kind: Kind, count: int, takes: Collection[str]) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+def _feeds(contract: ModelContract, count: int, takes: Collection[str]) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
     for index in range(count):
-        scan = simulate(kind, CALIBRATION_SEED, index, split="validation").scan
-        known = {"declared": declared_vector(scan.declaration), "beam": beam(scan.scanner)}
-        known["appearance"] = appearance(scan.declaration)
-        known = {name: vector for name, vector in known.items() if name in takes}  # older models do not take all
-        yield {"transmission": scan.transmission[None]} | {k: v[None] for k, v in known.items()}
+        scan = simulate(contract.scanner, CALIBRATION_SEED, index, split="validation").scan
+        feed = {"transmission": scan.transmission} | vectors(scan, contract.catalogue, takes)
+        yield {name: array[None] for name, array in feed.items()}
 
 
 def _verdict(outputs: _Said, contract: ModelContract) -> str:
@@ -305,12 +300,11 @@ def _fall(labels: npt.NDArray[np.bool_], logits: npt.NDArray[np.float64]) -> tup
 def _times(runners: list[Any], contract: ModelContract, rounds: int = 15) -> list[float]:
     """Median milliseconds of one inference of each, in turns, so that both meet the same load."""
     scan = Scan(np.random.default_rng(0).random((2, *TIMED[contract.scanner]), np.float32))
-    declared = np.zeros(len(contract.families) + 1, np.float32)
     taken: list[list[float]] = [[] for _ in runners]
     for _ in range(rounds):
         for k, run in enumerate(runners):
             started = time.perf_counter()
-            run(scan, declared)
+            run(scan)
             taken[k].append(1000 * (time.perf_counter() - started))
     return [statistics.median(t[1:]) for t in taken]
 

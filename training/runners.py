@@ -11,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from leadline.datasets.appearance import appearance
 from leadline.datasets.beam import beam
+from leadline.datasets.inputs import vectors
 from leadline.datasets.scan import Scan
 from leadline.models import contract as contracts
 from leadline.models.config import NetworkConfig, config_for
 from leadline.models.network import Outputs
 from leadline.training.fit import load_checkpoint, network_from
+from leadline.training.targets import said_vector
 
-Runner = Callable[[Scan, npt.NDArray[np.float32]], tuple[Any, float, npt.NDArray[np.float32]]]
-"""From a scan and `declared` (F + 1,) to outputs, the score's logit, the families' logits."""
+Runner = Callable[[Scan], tuple[Any, float, npt.NDArray[np.float32]]]
+"""From a scan and its declaration to outputs, the score's logit, the families' logits."""
 
 
 def onnx_runner(path: Path) -> tuple[Runner, NetworkConfig]:
@@ -33,13 +34,11 @@ def onnx_runner(path: Path) -> tuple[Runner, NetworkConfig]:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    takes = {i.name for i in session.get_overridable_initializers()}  # not all models take all
+    takes = {i.name for i in session.get_overridable_initializers()}
 
-    def run(scan: Scan, declared: npt.NDArray[np.float32]) -> tuple[Any, float, npt.NDArray]:
-        feed = {"transmission": scan.transmission[None], "declared": declared[None]}
-        told = {"beam": beam(scan.scanner), "appearance": appearance(scan.declaration)}
-        feed |= {name: vector[None] for name, vector in told.items() if name in takes}
-        outputs: Any = Outputs(*session.run(list(Outputs._fields), feed))
+    def run(scan: Scan) -> tuple[Any, float, npt.NDArray]:
+        feed = {"transmission": scan.transmission} | vectors(scan, found.catalogue, takes)
+        outputs: Any = Outputs(*session.run(list(Outputs._fields), {k: v[None] for k, v in feed.items()}))
         return outputs, float(_logit(outputs.score)[0]), _logit(outputs.materials)[0]
 
     return run, config_for(found.scanner, families=found.families, watched=found.watched, pool=found.stride // 2)
@@ -49,9 +48,9 @@ def torch_runner(path: Path) -> tuple[Runner, NetworkConfig]:
     """A checkpoint in PyTorch, with logits that are not yet calibrated."""
     network = network_from(load_checkpoint(path)).eval()
 
-    def run(scan: Scan, declared: npt.NDArray[np.float32]) -> tuple[Any, float, npt.NDArray]:
-        said = np.concatenate([declared, appearance(scan.declaration)])
-        t, *known = (torch.from_numpy(v)[None] for v in (scan.transmission, said, beam(scan.scanner)))
+    def run(scan: Scan) -> tuple[Any, float, npt.NDArray]:
+        inputs = (scan.transmission, said_vector(scan.declaration), beam(scan.scanner))
+        t, *known = (torch.from_numpy(v)[None] for v in inputs)
         with torch.no_grad():
             raw = network.raw(t, *known)
             novelty = torch.zeros(1)

@@ -131,20 +131,15 @@ def cell_targets(areal: torch.Tensor, watched: list[int], rule: CellRule) -> tup
     return label, torch.cat((total, cells[watched].sum(0, keepdim=True)))
 
 
-def declared_vector(declaration: Declaration | None) -> Array:
-    """The network's `declared` input, (F + 1,)."""
-    return np.asarray(expected_families(declaration), np.float32)
-
-
 def said_vector(declaration: Declaration | None, confessed: tuple[str, ...] = (), coarse: bool = False) -> Array:
-    """What `Network.raw` is told of a declaration, (F + 1 + APPEARANCE,): `declared_vector` and the goods' appearance.
+    """What `Network.raw` is told of a declaration, (F + 1 + APPEARANCE,): `expected_families` and their look.
 
     Args:
         declaration: the goods, or `None`.
         confessed: families that are declared beside them.
         coarse: leave the appearance at what the families tell.
     """
-    vector = declared_vector(declaration)
+    vector = expected_families(declaration)
     if confessed:
         vector[[catalogue().names.index(name) for name in confessed]] = 1
         vector[-1] = 1

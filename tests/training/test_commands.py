@@ -6,11 +6,11 @@ import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
 
+from leadline.datasets.declarations import expected_families
 from leadline.datasets.simulator.simulate import simulate
 from leadline.models import contract
 from leadline.training.commands import export, train
 from leadline.training.measure_commands import evaluate
-from leadline.training.targets import declared_vector
 
 
 def run(command: object, *arguments: object) -> Result:
@@ -38,7 +38,7 @@ def test_from_nothing_to_a_measured_model(tmp_path: Path) -> None:
 
     scan = simulate("parcel", 3, 1).scan
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    feed = {"transmission": scan.transmission[None], "declared": declared_vector(scan.declaration)[None]}
+    feed = {"transmission": scan.transmission[None], "declared": expected_families(scan.declaration)[None]}
     score, _, evidence, *_ = session.run(None, feed)
     assert 0 <= score[0] <= 1 and np.isfinite(evidence).all()
 

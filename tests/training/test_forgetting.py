@@ -9,9 +9,11 @@ from click.testing import CliRunner
 from leadline.datasets.formats.write import write_scan
 from leadline.datasets.simulator.simulate import simulate_pair
 from leadline.inference.cli import main
+from leadline.models.config import config_for
+from leadline.models.network import Network
 from leadline.training.fit import load_checkpoint, network_from
 from leadline.training.forgetting import Pair, figures
-from leadline.training.forgetting_report import PICTURED, as_page, as_table
+from leadline.training.forgetting_report import PICTURED, as_page, as_table, pictures
 
 
 def pairs() -> list[Pair]:
@@ -48,6 +50,15 @@ def test_the_page_needs_nothing_beside_it_and_escapes() -> None:
     assert all(source.startswith("data:") for source in re.findall(r"(?:src|href)=\"([^#\"][^\"]*)", page))
     assert "| b<i> | 1 | 1 | 1 | 1 |" in as_table(found)
     assert page.count("<svg") == 2 and "only the old one alarms" in page
+
+
+def test_scans_that_changed_are_drawn_with_what_both_models_look_at() -> None:
+    network = Network(config_for("parcel"))
+    drawn = pictures(figures(pairs(), 0.05), network, network, (), 0.0)["simulated"]
+    assert [len(drawn[sort]) for sort in ("forgotten", "learned")] == [1, 1]
+    for views in drawn["forgotten"]:
+        assert len(views) == 3 and views[1].url.startswith("data:image/jpeg")
+        assert views[1].url == views[2].url != views[0].url  # one network twice, and every cell marked
 
 
 def test_a_set_of_one_class_is_told() -> None:

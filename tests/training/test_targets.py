@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from leadline.datasets.appearance import APPEARANCE
+from leadline.datasets.declarations import expected_families
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import Declaration, Kind
 from leadline.datasets.simulator.scanner import Machine
@@ -12,7 +13,6 @@ from leadline.training.targets import (
     CellRule,
     Example,
     cell_targets,
-    declared_vector,
     redeclare,
     said_vector,
     scanner_curves,
@@ -89,7 +89,7 @@ def test_a_confessed_threat_is_declared() -> None:
 
 def test_a_declaration_is_told_with_the_look_of_its_goods() -> None:
     tiles, cement = Declaration("690721"), Declaration("252329")
-    assert declared_vector(tiles).tolist() == declared_vector(cement).tolist()  # both are mineral
+    assert expected_families(tiles).tolist() == expected_families(cement).tolist()  # both are mineral
     fine, coarse = (said_vector(tiles, coarse=c) for c in (False, True))
     assert fine.shape == (len(NAMES) + 1 + APPEARANCE,)
     assert fine.tolist() != said_vector(cement).tolist()
