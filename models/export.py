@@ -25,7 +25,8 @@ from leadline.datasets.scan import Kind, LeadlineError
 from leadline.models import contract as contracts
 from leadline.models.config import NetworkConfig, config_for
 from leadline.models.contract import ModelContract
-from leadline.models.network import Network, Outputs
+from leadline.models.network import Network
+from leadline.models.outputs import Outputs
 
 TOLERANCE = 1e-4
 """Greatest difference between PyTorch and ONNX Runtime, absolute or relative to the value."""

@@ -7,112 +7,28 @@ see energy ratios averaged over many pixels, where contrasts of a hundredth are 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.resnet import BasicBlock
 from torchvision.ops import Conv2dNormActivation
 
 from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.beam import BEAM
+from leadline.models.blocks import PixelFeatures, Stage, Suspicion, perceptron, plain, scan_head
 from leadline.models.config import REFERENCES, NetworkConfig
 from leadline.models.curves import HIDDEN, ScannerCurves
 from leadline.models.features import (
-    FEATURES,
     attenuation_features,
     excess_features,
     halve,
     periodic_features,
     pool_pixels,
 )
+from leadline.models.outputs import ABSENT, POOLED, Outputs, Raw, Summary, View, pool_evidence
 
 STAGES = 4
-POOLED = 6
-"""Rows of `pool_evidence`."""
 OWN = 6 + len(REFERENCES)
 """What was measured in a cell: attenuation and excess features, distances from the scanner's curves."""
-ABSENT = 10.0
-"""Evidence logits of whole scans are cut at this size: below, nothing is there."""
-
-
-class Outputs(NamedTuple):
-    """What the released graph gives, in the order of the ONNX outputs.
-
-    Attributes:
-        score: (N,) calibrated probability that undeclared watch-list material is present.
-        materials: (N, F) probability that each family is present anywhere.
-        evidence: (N, F, h, w) probability per cell that the family is there.
-        areal_density: (N, 2, h, w) g/cm2 per cell: all goods; watch-list material alone.
-        embedding: (N, D) description of the scan, for finding similar ones.
-        novelty: (N,) distance from the training scans; above 1 = unlike anything fitted.
-    """
-
-    score: Tensor
-    materials: Tensor
-    evidence: Tensor
-    areal_density: Tensor
-    embedding: Tensor
-    novelty: Tensor
-
-
-class Raw(NamedTuple):
-    """What the losses need: logits, before calibration.
-
-    Attributes:
-        score: (N,) logit.
-        materials: (N, F) logits.
-        evidence: (N, F, h, w) logits.
-        log_areal: (N, 2, h, w) ln(1 + g/cm2).
-        embedding: (N, D).
-        suspicion: (N, 1, h, w) logits that watch-list material which nobody declared is in the cell.
-        curves: (N, R, K) contrast curves of the scanner, see `ScannerCurves`.
-    """
-
-    score: Tensor
-    materials: Tensor
-    evidence: Tensor
-    log_areal: Tensor
-    embedding: Tensor
-    suspicion: Tensor
-    curves: Tensor
-
-
-class View(NamedTuple):
-    """What of a scan does not depend on its declaration.
-
-    Attributes:
-        evidence: (N, F, h, w) logits.
-        log_areal: (N, 2, h, w) ln(1 + g/cm2).
-        cells: (N, C, h, w) features, of which the maps are made.
-        own: (N, O, h, w) what was measured in each cell: attenuations, contrasts, distances from the curves.
-        summary: of the whole scan.
-        curves: (N, R, K), of the scanner.
-        beam: (N, BEAM).
-    """
-
-    evidence: Tensor
-    log_areal: Tensor
-    cells: Tensor
-    own: Tensor
-    summary: Summary
-    curves: Tensor
-    beam: Tensor
-
-
-class Summary(NamedTuple):
-    """What the scan-level heads see of a scan, without its declaration.
-
-    Attributes:
-        pooled: (N, POOLED, F) evidence of the whole scan, see `pool_evidence`.
-        amounts: (N, 2) mean of `log_areal`.
-        embedding: (N, D).
-    """
-
-    pooled: Tensor
-    amounts: Tensor
-    embedding: Tensor
 
 
 class Network(nn.Module):
@@ -136,26 +52,26 @@ class Network(nn.Module):
         families, p, d = len(config.families), config.pixel_width, config.decoder
         said = families + 1 + APPEARANCE
         self.watched = [config.families.index(name) for name in config.watched]
-        self.pixels = nn.ModuleList(_PixelFeatures(config.pixel_hidden, p) for _ in range(STAGES))
+        self.pixels = nn.ModuleList(PixelFeatures(config.pixel_hidden, p) for _ in range(STAGES))
         self.scanner = ScannerCurves(config)
-        self.context = _perceptron(2 * p + HIDDEN, 32, (STAGES - 1) * p)
+        self.context = perceptron(2 * p + HIDDEN, 32, (STAGES - 1) * p)
         for parameter in self.context[-1].parameters():
             nn.init.zeros_(parameter)
         self.stem = nn.Sequential(nn.BatchNorm2d(4, affine=False), Conv2dNormActivation(4, 16, 3, stride=2))
         inner = 16
         self.stages = nn.ModuleList()
         for level, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True)):
-            self.stages.append(_Stage(inner, p, width, count, stride=2 if level else 1))
+            self.stages.append(Stage(inner, p, width, count, stride=2 if level else 1))
             inner = width
         self.far = Conv2dNormActivation(inner, inner, 3, dilation=2)
         fine = config.widths[0]
         narrow = (fine, d, d)
-        self.lateral = nn.ModuleList(_plain(w, n) for w, n in zip(config.widths, narrow, strict=False))
-        self.rise = nn.ModuleList(_plain(w, n) for w, n in zip((d, d, inner), narrow, strict=True))
+        self.lateral = nn.ModuleList(plain(w, n) for w, n in zip(config.widths, narrow, strict=False))
+        self.rise = nn.ModuleList(plain(w, n) for w, n in zip((d, d, inner), narrow, strict=True))
         self.smooth = nn.ModuleList(Conv2dNormActivation(n, n, 3) for n in narrow)
         self.evidence_head = nn.Conv2d(fine, families, 1)
         self.density_head = nn.Conv2d(fine, 2, 1)
-        self.suspicion = _Suspicion(fine + families + 2 + OWN, said + BEAM + config.embedding, config.suspicion)
+        self.suspicion = Suspicion(fine + families + 2 + OWN, said + BEAM + config.embedding, config.suspicion)
         with torch.no_grad():  # nothing is there until it is seen
             for head in (self.evidence_head, self.suspicion.head):
                 head.get_parameter("bias").fill_(-3.0)
@@ -165,8 +81,8 @@ class Network(nn.Module):
             nn.BatchNorm1d(2 * inner + fine, affine=False), nn.Linear(2 * inner + fine, config.embedding), nn.Tanh()
         )
         basis = POOLED * families + 2 + config.embedding
-        self.family_head = _head(basis, families)
-        self.score_head = _head(basis + POOLED * families + said + POOLED, 1)
+        self.family_head = scan_head(basis, families)
+        self.score_head = scan_head(basis + POOLED * families + said + POOLED, 1)
         self.register_buffer("score_scale", torch.ones(()))
         self.register_buffer("score_bias", torch.zeros(()))
         self.register_buffer("family_scale", torch.ones(families))
@@ -299,77 +215,3 @@ class Network(nn.Module):
             hidden = (summary.pooled + ABSENT) * unexpected
             score = self.score_head(torch.cat((basis, hidden.flatten(1), known, suspected), 1))[:, 0]
             return score, materials
-
-
-def pool_evidence(evidence: Tensor) -> Tensor:
-    """Evidence of a whole scan, (N, POOLED, F), from the logits of its cells, (N, F, h, w).
-
-    The rows: log-mean-exp at sharpness 0.5, 1 and 2 (wide and thin, ordinary, small and certain), and the greatest
-    mean over blocks of 2, 4 and 8 cells a side (a speck, a thing, a pile).
-    """
-    z = evidence.clamp(-ABSENT, ABSENT)
-    root = torch.exp(0.5 * z)  # at most e^5, so that its fourth power needs no care
-    once = root * root
-    means = torch.stack([power.mean((2, 3)) for power in (root, once, once * once)], 1)
-    wide = torch.log(means) * means.new_tensor([[[2.0], [1.0], [0.5]]])
-    peaks = []
-    for _ in range(POOLED - 3):
-        z = halve(z)
-        peaks.append(z.amax((2, 3)))
-    return torch.cat((wide, torch.stack(peaks, 1)), 1)
-
-
-class _PixelFeatures(nn.Sequential):
-    """Learned functions of a cell's own attenuation, contrast, and distances from the scanner's curves."""
-
-    def __init__(self, hidden: int, width: int) -> None:
-        super().__init__(
-            nn.BatchNorm2d(FEATURES + len(REFERENCES), affine=False),
-            Conv2dNormActivation(FEATURES + len(REFERENCES), hidden, 1),
-            Conv2dNormActivation(hidden, width, 1),
-        )
-
-
-class _Suspicion(nn.Module):
-    """A perceptron over each cell, of which the declaration and the whole scan shift the first layer."""
-
-    def __init__(self, inner: int, told: int, hidden: tuple[int, int]) -> None:
-        super().__init__()
-        self.cells = nn.Conv2d(inner, hidden[0], 1)
-        self.told = nn.Linear(told, hidden[0])
-        self.then = nn.Conv2d(*hidden, 1)
-        self.head = nn.Conv2d(hidden[1], 1, 1)
-
-    def forward(self, cells: Tensor, told: Tensor) -> Tensor:
-        """(N, 1, h, w) logits from (N, C, h, w) and (N, T)."""
-        hidden = functional.relu(self.cells(cells) + self.told(told)[:, :, None, None])
-        return self.head(functional.relu(self.then(hidden)))
-
-
-class _Stage(nn.Module):
-    """Encoder stage: features of its own resolution join, then residual blocks."""
-
-    def __init__(self, inner: int, pixel: int, width: int, blocks: int, stride: int) -> None:
-        super().__init__()
-        self.down = Conv2dNormActivation(inner, width, 3, stride=2) if stride == 2 else nn.Identity()
-        entry = (width if stride == 2 else inner) + pixel
-        first = (
-            BasicBlock(entry, width, downsample=_plain(entry, width)) if blocks else Conv2dNormActivation(entry, width)
-        )
-        self.blocks = nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))
-
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        return self.blocks(torch.cat((self.down(x), level), 1))
-
-
-def _plain(inner: int, outer: int) -> Conv2dNormActivation:
-    return Conv2dNormActivation(inner, outer, 1, activation_layer=None)
-
-
-def _head(inner: int, outer: int) -> nn.Sequential:
-    """A perceptron whose inputs are brought to one scale."""
-    return nn.Sequential(nn.BatchNorm1d(inner, affine=False), *_perceptron(inner, 64, outer))
-
-
-def _perceptron(inner: int, hidden: int, outer: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inner, hidden), nn.ReLU(), nn.Linear(hidden, outer))

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from leadline.datasets.scan import FileError, Kind, LeadlineError
 from leadline.models.config import NetworkConfig, config_for
-from leadline.training.fit import FitConfig
 from leadline.training.losses import LossConfig
+from leadline.training.module import FitConfig
 
 
 class _Table(BaseModel):
@@ -27,7 +27,7 @@ class _Table(BaseModel):
 
 
 class FitTable(_Table):
-    """`[fit]`: see `training.fit.FitConfig`; `heads` = scenes on which the scan-level heads are refitted at the end."""
+    """`[fit]`: see `training.module.FitConfig`; `heads` = scenes on which the scan-level heads are refitted at the end."""
 
     minutes: float = Field(default=0.0, ge=0)
     steps: int = Field(default=0, ge=0)

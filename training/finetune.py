@@ -21,11 +21,13 @@ from leadline.models.config import NetworkConfig
 from leadline.models.network import Network
 from leadline.models.restore import restore, widen
 from leadline.training import forgetting, forgetting_report
+from leadline.training.checkpoints import load_checkpoint, network_from
 from leadline.training.config import FinetuneTable, TrainConfig
 from leadline.training.data import Batch, StreamConfig
-from leadline.training.fit import Fit, FitConfig, Scenes, fit, load_checkpoint, network_from
+from leadline.training.fit import fit
 from leadline.training.labelled import Specimen, read_labels
 from leadline.training.losses import losses
+from leadline.training.module import Fit, FitConfig, Scenes
 from leadline.training.own import Checked, Own, OwnBatch, check, counted, part
 from leadline.training.page import write
 from leadline.training.report import as_json

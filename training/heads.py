@@ -23,8 +23,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from leadline.datasets.materials import use_catalogue
 from leadline.datasets.simulator.simulate import Sample, simulate_pair
-from leadline.models.network import Network, Summary, pool_evidence
-from leadline.training.fit import load_checkpoint, network_from
+from leadline.models.network import Network
+from leadline.models.outputs import Summary, pool_evidence
+from leadline.training.checkpoints import load_checkpoint, network_from
 from leadline.training.losses import pair_shortfall
 from leadline.training.progress import Progress
 from leadline.training.suspicion import Cells, cells_of, fit_suspicion, versions

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
-from leadline.models.network import Raw
+from leadline.models.outputs import Raw
 from leadline.training.data import Batch
 from leadline.training.targets import UNSURE
 

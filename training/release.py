@@ -14,8 +14,8 @@ from leadline.datasets.materials import use_catalogue
 from leadline.models import contract as contracts
 from leadline.models.export import draft_contract, export
 from leadline.training import calibrate as calibration
+from leadline.training.checkpoints import load_checkpoint, network_from
 from leadline.training.evaluate import evaluate
-from leadline.training.fit import load_checkpoint, network_from
 from leadline.training.measure import Task
 from leadline.training.record import Told, measured
 from leadline.training.report import as_json, card

@@ -20,9 +20,10 @@ from leadline.datasets import watch_list
 from leadline.datasets.materials import catalogue, use_catalogue
 from leadline.datasets.scan import FileError, LeadlineError
 from leadline.training.config import TrainConfig, as_toml, from_text
-from leadline.training.fit import FitConfig, describe, fit
+from leadline.training.fit import describe, fit
 from leadline.training.folders import make_folder
 from leadline.training.heads import refit
+from leadline.training.module import FitConfig
 from leadline.training.release import commit, machine
 from leadline.training.saving import explained, write_whole
 

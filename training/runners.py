@@ -16,8 +16,8 @@ from leadline.datasets.inputs import vectors
 from leadline.datasets.scan import Scan
 from leadline.models import contract as contracts
 from leadline.models.config import NetworkConfig, config_for
-from leadline.models.network import Outputs
-from leadline.training.fit import load_checkpoint, network_from
+from leadline.models.outputs import Outputs
+from leadline.training.checkpoints import load_checkpoint, network_from
 from leadline.training.targets import said_vector
 
 Runner = Callable[[Scan], tuple[Any, float, npt.NDArray[np.float32]]]

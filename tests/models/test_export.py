@@ -14,7 +14,8 @@ from leadline.datasets.scan import LeadlineError
 from leadline.models import contract
 from leadline.models.config import config_for
 from leadline.models.export import ParityError, draft_contract, export, parity, phantom
-from leadline.models.network import Network, Outputs
+from leadline.models.network import Network
+from leadline.models.outputs import Outputs
 
 TINY = {"widths": (16, 16, 16, 16), "blocks": (0, 1, 1, 1), "decoder": 16, "pixel_width": 8, "embedding": 12}
 SHAPES = ((1, 48, 64), (2, 61, 93), (3, 33, 130), (1, 1, 1), (1, 5, 200))

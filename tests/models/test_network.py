@@ -8,7 +8,8 @@ from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.materials import catalogue
 from leadline.models.config import NetworkConfig, config_for
 from leadline.models.features import BRIGHTEST, attenuation_features, halve, pool_pixels
-from leadline.models.network import Network, pool_evidence
+from leadline.models.network import Network
+from leadline.models.outputs import pool_evidence
 
 TINY = {"widths": (16, 16, 16, 16), "blocks": (0, 1, 1, 1), "decoder": 16, "pixel_width": 8, "embedding": 12}
 FAMILIES = len(catalogue().names)

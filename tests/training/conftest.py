@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from leadline.models.config import NetworkConfig, config_for
-from leadline.training.fit import FitConfig, fit
+from leadline.training.fit import fit
+from leadline.training.module import FitConfig
 
 TINY = {"widths": (16, 16, 16, 16), "blocks": (0, 1, 1, 1), "decoder": 16, "pixel_width": 8, "embedding": 12}
 SHORT = {

@@ -20,7 +20,7 @@ from leadline.datasets.formats.write import write_scan
 from leadline.datasets.scan import Scan, Scanner
 from leadline.inference.cli import main
 from leadline.models import contract
-from leadline.training.fit import load_checkpoint
+from leadline.training.checkpoints import load_checkpoint
 
 PROGRAM = [sys.executable, "-c", "from leadline.inference.cli import main; main(prog_name='leadline')"]
 MODEL = contract.released("parcel")

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from leadline.datasets.scan import LeadlineError
-from leadline.training.fit import FitConfig, fit, load_checkpoint, network_from, schedule
+from leadline.training.checkpoints import load_checkpoint, network_from
+from leadline.training.fit import fit
+from leadline.training.module import FitConfig, schedule
 
 Short = Callable[..., FitConfig]
 
@@ -103,7 +105,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from leadline.models.config import config_for
-from leadline.training.fit import FitConfig, fit
+from leadline.training.fit import fit
+from leadline.training.module import FitConfig
 widths = dict(widths=(16, 16, 16, 16), blocks=(0, 1, 1, 1), decoder=16, pixel_width=8, embedding=12)
 if __name__ == "__main__":
     out = Path(sys.argv[1])

@@ -11,7 +11,7 @@ from leadline.datasets.simulator.simulate import simulate_pair
 from leadline.inference.cli import main
 from leadline.models.config import config_for
 from leadline.models.network import Network
-from leadline.training.fit import load_checkpoint, network_from
+from leadline.training.checkpoints import load_checkpoint, network_from
 from leadline.training.forgetting import Pair, figures
 from leadline.training.forgetting_report import PICTURED, as_page, as_table, pictures
 

@@ -4,7 +4,8 @@ import torch
 
 from leadline.datasets.appearance import APPEARANCE
 from leadline.models.config import config_for
-from leadline.models.network import POOLED, Network, Summary
+from leadline.models.network import Network
+from leadline.models.outputs import POOLED, Summary
 from leadline.training.heads import Seen, fit_heads
 
 FAMILIES = len(config_for("parcel").families)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from leadline.models.network import Raw
+from leadline.models.outputs import Raw
 from leadline.training.data import Batch
 from leadline.training.losses import (
     HARDEST,

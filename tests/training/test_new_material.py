@@ -14,7 +14,7 @@ from leadline.datasets.simulator.simulate import simulate
 from leadline.inference.cli import main
 from leadline.inference.engine import Engine
 from leadline.models import contract as contracts
-from leadline.training.fit import load_checkpoint
+from leadline.training.checkpoints import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 TUNGSTEN = ROOT / "examples" / "tungsten.toml"

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from leadline.datasets import materials
 from leadline.inference.cli import main
 from leadline.training import run
+from leadline.training.checkpoints import load_checkpoint
 from leadline.training.config import load
-from leadline.training.fit import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 

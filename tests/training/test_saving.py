@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from leadline.datasets.scan import FileError, LeadlineError
 from leadline.inference.cli import main
-from leadline.training.fit import load_checkpoint
+from leadline.training.checkpoints import load_checkpoint
 from leadline.training.saving import WholeFiles, explained, write_whole
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from leadline.models.config import NetworkConfig
+from leadline.training.checkpoints import load_checkpoint
 from leadline.training.data import Stream, StreamConfig
-from leadline.training.fit import load_checkpoint
 
 CONFIG = """
 kind = "parcel"

@@ -1,0 +1,40 @@
+"""Checkpoints of a fit, read without running any code that they might carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from leadline.datasets.scan import LeadlineError
+from leadline.models.config import NetworkConfig
+from leadline.models.network import Network
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's contents; tensors and plain values only, no code is run.
+
+    Raises:
+        LeadlineError: not a checkpoint of leadline.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise LeadlineError(f"{path}: no such checkpoint; `leadline train` writes them") from error
+    except Exception as error:  # torch raises many types for a broken file
+        raise LeadlineError(f"{path}: not a readable checkpoint ({error}); take another one") from error
+    if not isinstance(checkpoint, dict) or "leadline" not in checkpoint or "state_dict" not in checkpoint:
+        raise LeadlineError(f"{path}: not a checkpoint of leadline; give one that `leadline train` has written")
+    return checkpoint
+
+
+def network_from(checkpoint: Mapping[str, Any]) -> Network:
+    """The network of a checkpoint, with averaged weights where the fit averaged them."""
+    network = Network(NetworkConfig.from_dict(checkpoint["leadline"]["network"]))
+    prefix = "network."
+    network.load_state_dict(
+        {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items() if key.startswith(prefix)}
+    )
+    return network.eval()
