@@ -27,7 +27,7 @@ class _Table(BaseModel):
 
 
 class FitTable(_Table):
-    """`[fit]`: see `training.module.FitConfig`; `heads` = scenes on which the scan-level heads are refitted at the end."""
+    """`[fit]`: see `training.module.FitConfig`; `heads` = scenes on which suspicion and heads are refitted."""
 
     minutes: float = Field(default=0.0, ge=0)
     steps: int = Field(default=0, ge=0)

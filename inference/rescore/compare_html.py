@@ -86,9 +86,14 @@ def page(found: Comparison) -> str:
 
 
 def thumbnail(flip: Flip) -> str | None:
-    """The scan in grey with the boxes of its verdict, as a `data:` URL; `None` if it is gone or another by now."""
+    """The scan in grey with the boxes of its verdict, as a `data:` URL.
+
+    `None` if it is gone, another by now, or not a file of its own but part of an archive or an object of a store.
+    """
     try:
-        scan = read_scan(flip.path)
+        scan = read_scan(
+            flip.path, pseudocolour=True
+        )  # for those that were screened as such; deeper ones stay as they are
     except (LeadlineError, ValueError):
         return None
     if scan.sha256 != flip.sha256:
@@ -108,7 +113,11 @@ def thumbnail(flip: Flip) -> str | None:
 
 def _article(flip: Flip) -> str:
     source = thumbnail(flip)
-    image = f'<img src="{source}" alt="scan">' if source else "<p class=dim>the scan is not there any more</p>"
+    image = (
+        f'<img src="{source}" alt="scan">'
+        if source
+        else "<p class=dim>no picture: gone, changed, or not a file of its own</p>"
+    )
     tone = "less" if flip.new == "clear" else "more" if flip.new == "inspect" else "dim"
     score = " → ".join("?" if s is None else f"{s:.3f}" for s in (flip.old_score, flip.new_score))
     return (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
+from leadline.datasets.formats import read_scan
 from leadline.datasets.formats.palette import palettes
 from leadline.datasets.simulator.vendor import coloured
+from leadline.inference.rescore.compare import Flip
+from leadline.inference.rescore.compare_html import thumbnail
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,19 @@ def test_colours_are_mapped_by_the_palette_and_the_rows_say_how_well(
     assert other.returncode == 0 and len(matters(place)) == 8
     sd = {row.body["profile"]["palette"]: row.body["quality"]["attenuation_sd"] for row in matters(place)}
     assert len(set(sd.values())) == 2
+
+
+def test_such_a_scan_is_drawn_where_its_verdict_changed(pictures: Path) -> None:
+    place = pictures / "0.png"
+    flip = Flip(
+        read_scan(place, pseudocolour=True).sha256, str(place), "", "parcel", "", "clear", "inspect",
+        0.1, 0.9, 0.5, 0.5, ("more",), ({"box": [10, 65, 40, 90]},), 1.0,
+    )  # fmt: skip
+    url = thumbnail(flip)
+    assert url is not None
+    drawn = cv2.imdecode(np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
+    assert drawn.shape == (240, 320, 3) and drawn[100, 150].max() < 180 and drawn[5, 5].min() > 240  # goods, open beam
+    assert thumbnail(replace(flip, sha256="0" * 64)) is None
 
 
 @pytest.mark.parametrize(
