@@ -17,7 +17,7 @@ from leadline.training import charts
 from leadline.training.breakdown import HONEST_TOO, TITLES
 from leadline.training.charts_pairs import scatter_chart
 from leadline.training.compare import pair
-from leadline.training.evaluate import ROWS, Evaluation, Wanted
+from leadline.training.evaluate import ROWS, Wanted
 from leadline.training.figures import is_allowed, is_honest, is_threat
 from leadline.training.labelled import read_labels
 from leadline.training.measure import Row
@@ -60,12 +60,16 @@ class Side:
     model: Path | None = None
 
 
-def side_of(found: Evaluation) -> Side:
-    """An evaluation that was just made."""
-    c = found.contract
-    chosen = found.wanted.about()
-    shown = chosen | {"scenes": found.wanted.count()}
-    return Side(f"{c.name} {c.version}", found.sha256, c, found.rows, chosen, shown, found.wanted, found.model)
+def side_of(model: Path, wanted: Wanted) -> Side:
+    """A model that is still to be measured: it has no rows yet.
+
+    Raises:
+        ModelError: the file is no model.
+    """
+    c = contracts.read(model)
+    chosen = wanted.about()
+    shown = chosen | {"scenes": wanted.count()}
+    return Side(f"{c.name} {c.version}", contracts.sha256(model), c, [], chosen, shown, wanted, model)
 
 
 def side_from(folder: Path) -> Side:
@@ -80,7 +84,8 @@ def side_from(folder: Path) -> Side:
     about, found = load(path)
     try:
         contract = ModelContract.from_json(about["contract"])
-        chosen: dict[str, Any] = {key: about[key] for key in ("split", "seed", "data", "labels") if key in about}
+        keys = ("split", "seed", "simulator", "data", "labels")
+        chosen: dict[str, Any] = {key: about[key] for key in keys if key in about}
         rows = [r for r in found if isinstance(r, Row)]
         scenes = len({r.index for r in rows})
         shown = chosen | {"scenes": scenes}
@@ -90,7 +95,9 @@ def side_from(folder: Path) -> Side:
 
 
 def check(first: Side, second: Side) -> None:
-    """Both sides must be of one kind of scanner and one set.
+    """Both sides must be of one kind of scanner and one set; of simulated scans also of one watch list.
+
+    Number and seed make a scene for one watch list alone: with another the same number is another scene.
 
     Raises:
         LeadlineError: they are not.
@@ -100,6 +107,13 @@ def check(first: Side, second: Side) -> None:
             f"compare: {first.name} reads {first.contract.scanner} scans and {second.name} {second.contract.scanner} "
             "scans; compare models of one kind"
         )
+    if "split" in first.about and first.contract.watch_list != second.contract.watch_list:
+        raise LeadlineError(
+            f"compare: {first.name} and {second.name} have different watch lists, and with them their simulated "
+            "scenes differ with it; compare them on labelled scans: name DATA"
+        )
+    if first.about | {"simulator": ""} == second.about | {"simulator": ""} and first.about != second.about:
+        raise LeadlineError("compare: the two were measured by different versions of the simulator; measure both anew")
     if first.about != second.about:
         raise LeadlineError(
             f"compare: the two were measured on different sets ({set_words(first.set)}; {set_words(second.set)}); "
@@ -108,11 +122,12 @@ def check(first: Side, second: Side) -> None:
 
 
 def _set_of(about: dict[str, Any], scenes: int) -> Wanted | None:
-    """The set of an evaluation; `None` where labelled scans are gone or others now."""
-    if "split" in about:
-        return Wanted(scenes, about["seed"], about["split"])
+    """The set of an evaluation; `None` where its scans are gone or others now."""
     try:
-        found = Wanted(specimens=tuple(read_labels(Path(about["data"]))), data=about["data"])
+        if "split" in about:
+            found = Wanted(scenes, about["seed"], about["split"])
+        else:
+            found = Wanted(specimens=tuple(read_labels(Path(about["data"]))), data=about["data"])
     except LeadlineError:
         return None
     return found if found.about() == about else None
@@ -223,15 +238,3 @@ def _row(words: str, f: dict[str, Any]) -> str:
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def is_model(path: Path) -> bool:
-    """Whether a side is a model file and not a folder of results.
-
-    Raises:
-        ModelError: it is a file and no model.
-    """
-    if path.is_dir():
-        return False
-    contracts.read(path)
-    return True

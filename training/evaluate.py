@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +48,8 @@ class Wanted:
     def about(self) -> dict[str, Any]:
         """What tells this set from others; a set with more scenes contains the smaller ones."""
         if not self.specimens:
-            return {"split": self.split, "seed": self.seed}
-        digest = hashlib.sha256()
-        for s in self.specimens:
-            digest.update(repr((str(s.path), s.positive, s.family, s.declaration, s.mass_kg, s.boxes)).encode())
+            return {"split": self.split, "seed": self.seed, "simulator": simulator()}
+        digest = hashlib.sha256(repr(self.specimens).encode())
         return {"data": self.data, "labels": digest.hexdigest()[:16]}
 
     def count(self) -> int:
@@ -120,7 +121,8 @@ def run(
     if before:
         task = Task(None, kind, "train", wanted.seed + 1)
         path = folder / CLUES if folder is not None else None
-        told_of = about | {"clues": "train", "seed": wanted.seed + 1}
+        told_of = about | {"clues": "train", "seed": wanted.seed + 1, "simulator": simulator()}
+        told_of["watch_list"] = contract.watch_list
         count = None if told is None else lambda done, total: told(done, whole)
         fitted_on = measured(task, range(before), path, told_of, processes=processes, told=count)
         scans = [r for r in fitted_on if isinstance(r, Row)]
@@ -144,6 +146,24 @@ def run(
     if not rows:
         raise contracts.ModelError(model, f"no scan could be measured with it ({unread[0].reason})", "mend the scans")
     return Evaluation(model, digest, contract, wanted, rows, unread, baselines, baseline_scenes)
+
+
+@cache
+def simulator(package: Traversable | None = None) -> str:
+    """Digest of the code and data that simulated scans are made of.
+
+    Its version alone does not tell: between two releases the simulator changes. The user's watch list, on which scenes
+    depend too, stands in the model's contract.
+
+    Args:
+        package: folder of `leadline.datasets`; `None` = the one in use.
+    """
+    package = package or files("leadline.datasets")
+    digest = hashlib.sha256()
+    for folder in (package, *(package / name for name in ("data", "physics", "simulator"))):
+        for path in sorted((p for p in folder.iterdir() if p.is_file()), key=lambda p: p.name):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def evaluate(

@@ -3,70 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
 from leadline.datasets.materials import catalogue
-from leadline.datasets.public.form_csv import TABLE, THREAT
+from leadline.datasets.public.form_csv import ABSENT, TABLE, THREAT
+from leadline.datasets.public.form_folders import NOTHING
 from leadline.datasets.public.opening import OWN, open_set, own_group
 from leadline.datasets.public.registry import SETS, get
 from leadline.datasets.public.scans import Box as Labelled
-from leadline.datasets.public.scans import LabelledScan, PictureError, SetError, read_both
-from leadline.datasets.scan import Declaration, FileError, Kind, LeadlineError, Scan
+from leadline.datasets.public.scans import LabelledScan, PictureError, SetError
+from leadline.datasets.scan import FileError, LeadlineError
 from leadline.training.places import Box
+from leadline.training.specimen import Specimen
+
+__all__ = ["Specimen", "parse_classes", "read_labels"]
 
 HONEST = "honest"
 """Stands in place of a family for a class that is of no concern."""
 OTHERS = "*"
 """Stands for all classes that are not named."""
-_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Specimen:
-    """A scan on disk and what is known to be in it.
-
-    Attributes:
-        path: of the file; of two energies in two files, that of the high energy.
-        positive: whether watch-list material is there that the declaration does not explain.
-        family: the watch-list family, empty where nobody says or where there are several.
-        declaration: the declared goods.
-        mass_kg: of the watch-list material; 0 where nobody says.
-        boxes: (x0, y0, x1, y1) of it, pixels of the scan as read.
-        pseudocolour: whether the file is a picture in a vendor's colours.
-        low: file of the low energy, where it is another one.
-        palette: of the vendor's colours, if known.
-        group: scans of one group show the same object; empty for a scan by itself.
-        split: of the set, such as `"test"`, if it has splits.
-    """
-
-    path: Path
-    positive: bool
-    family: str = ""
-    declaration: Declaration | None = None
-    mass_kg: float = 0.0
-    boxes: tuple[Box, ...] = ()
-    pseudocolour: bool = False
-    low: Path | None = None
-    palette: str | None = None
-    group: str = ""
-    split: str | None = None
-
-    def read(self, kind: Kind) -> Scan:
-        """Read the pixels.
-
-        Raises:
-            ScanError: the file is missing or damaged, or is of another kind of scanner.
-        """
-        scan = read_both(self.path, self.low, kind=kind, pseudocolour=self.pseudocolour, palette=self.palette)
-        if scan.scanner.kind not in (None, kind):
-            raise FileError(
-                self.path, f"is a {scan.scanner.kind} scan and the model reads {kind} scans", "take the other model"
-            )
-        return scan.declared(self.declaration or scan.declaration)
+_SHOWN = 3  # problems that are told
+_LISTED = 30  # classes that are
 
 
 def read_labels(
@@ -144,7 +105,9 @@ def _collected(
             problems.append(problem)
 
     specimens, unknown, seen, unlabelled = [], Counter[str](), Counter[str](), 0
-    scans = [*open_set(form, data, on_problem=note)]
+    listed: set[str] = set()
+    scans = [*open_set(form, data, on_problem=note, classes=listed)]
+    named = {name for scan in (*scans, *damaged) for name in scan.labels or ()}
     for scan in sorted([*scans, *damaged], key=lambda s: s.path) if damaged else scans:
         if scan.labels is None:
             unlabelled += 1
@@ -158,6 +121,7 @@ def _collected(
     if problems and own:
         more = f"\nand {len(problems) - _SHOWN} more problems" if len(problems) > _SHOWN else ""
         raise LeadlineError("\n".join(map(str, problems[:_SHOWN])) + more)
+    _check_map(data, mapped, named | listed)
     if unknown:
         raise FileError(
             data,
@@ -169,7 +133,19 @@ def _collected(
         click.echo(f"{data}: {len(problems)} entries are left out, such as {problems[0]}", err=True)
     if unlabelled:
         click.echo(f"{data}: {unlabelled} scans without labels are left out", err=True)
+    if listed - named:
+        click.echo(f"{data}: classes without a sample: {_names(listed - named)}", err=True)
     return specimens, seen, unlabelled
+
+
+def _check_map(data: Path, mapped: Mapping[str, str], classes: Collection[str]) -> None:
+    """Refuse names that are no class: a slip in one would make its scans whatever `*` says."""
+    for name, family in mapped.items():
+        no_class = name == OTHERS or (family == HONEST and name.lower() in ABSENT | NOTHING)
+        if not no_class and name not in classes:
+            close = get_close_matches(name, classes, n=1)
+            remedy = f"did you mean {close[0]}?" if close else f"its classes are {_names(classes) or 'none'}"
+            raise FileError(data, f"has no class {name}, which --class names", remedy)
 
 
 def _family(name: str, mapped: Mapping[str, str]) -> str | None:
@@ -216,6 +192,11 @@ def _check_classes(specimens: Sequence[Specimen], data: Path) -> None:
 
 def _listed(counts: Counter[str]) -> str:
     """Names with how many scans each has."""
-    names = sorted(counts)
-    more = f" and {len(names) - 30} more" if len(names) > 30 else ""
-    return ", ".join(f"{''.join(c for c in name if c.isprintable())} ({counts[name]})" for name in names[:30]) + more
+    return _names(counts, lambda name: f" ({counts[name]})")
+
+
+def _names(names: Iterable[str], more_of: Callable[[str], str] = lambda name: "") -> str:
+    """The first names in alphabetical order, without what would steer a terminal."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - _LISTED} more" if len(ordered) > _LISTED else ""
+    return ", ".join("".join(c for c in n if c.isprintable()) + more_of(n) for n in ordered[:_LISTED]) + more

@@ -181,7 +181,7 @@ def _labelled_row(index: int, specimen: Specimen) -> Row | Unread:
         clues(scan.transmission, _task.kind), expected_families(scan.declaration), **said, place_right=right,
         family_right=right and place is not None and _network.families[place.family] == specimen.family,
         name=str(specimen.path), family=specimen.family, goods=declared_goods(scan.declaration),
-        scanner=scanner_words(scan.scanner), placed=bool(specimen.boxes),
+        scanner=scanner_words(scan.scanner), placed=bool(specimen.boxes), sha256=specimen.sha256(),
     )  # fmt: skip
 
 

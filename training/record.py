@@ -11,7 +11,7 @@ from leadline.datasets.scan import FileError
 from leadline.training.measure import Task, measure_groups
 from leadline.training.rows import Row, Unread, as_record, from_record
 
-FORM = 1
+FORM = 2
 """Version of the form of these files."""
 
 Told = Callable[[int, int], None]
@@ -29,6 +29,8 @@ def measured(
 ) -> list[Row | Unread]:
     """The rows of some scenes: those on disk, and the others measured now and added there.
 
+    A scan that could not be read, or whose file is another one by now, is measured anew.
+
     Args:
         task: what to measure.
         numbers: of the scenes.
@@ -40,7 +42,7 @@ def measured(
     Raises:
         FileError: the file cannot be read or written, or holds another evaluation.
     """
-    rows = _resume(path, about) if path is not None else []
+    rows: list[Row | Unread] = [*_resume(path, about, task)] if path is not None else []
     have = {row.index for row in rows}
     missing = [n for n in numbers if n not in have]
     wanted = set(numbers)
@@ -84,10 +86,11 @@ def load(path: Path) -> tuple[dict[str, Any], list[Row | Unread]]:
     try:
         head = json.loads(lines[0])
         about = head["about"]
-        if head["leadline_rows"] != FORM:
-            raise ValueError(f"form {head['leadline_rows']!r}")
+        form = head["leadline_rows"]
     except (ValueError, KeyError, TypeError) as error:
         raise FileError(path, "holds no rows of an evaluation", "give the folder of `leadline evaluate`") from error
+    if form != FORM:
+        raise FileError(path, "is of another version of leadline", "give another folder, or remove it and measure anew")
     rows: list[Row | Unread] = []
     for number, line in enumerate(lines[1:], start=2):
         if not line:
@@ -101,21 +104,22 @@ def load(path: Path) -> tuple[dict[str, Any], list[Row | Unread]]:
     return about, rows
 
 
-def _resume(path: Path, about: dict[str, Any]) -> list[Row | Unread]:
-    """Rows of an earlier run of the same evaluation; the file afterwards ends with a whole scene."""
+def _resume(path: Path, about: dict[str, Any], task: Task) -> list[Row]:
+    """Rows of an earlier run of the same evaluation that still hold; the file then ends with a whole scene."""
     try:
         if not path.exists() or not path.stat().st_size:
             path.write_text(_line({"leadline_rows": FORM, "about": about}), "utf-8")
             return []
     except OSError as error:
         raise FileError(path, f"cannot be written ({error.strerror or error})", "give another folder") from error
-    found, rows = load(path)
-    if found != about:
+    found, kept = load(path)
+    rows = [row for row in kept if isinstance(row, Row)]
+    if found != about and rows:
         other = ", ".join(f"{key} {str(found.get(key))[:60]}" for key in about if found.get(key) != about[key])
         raise FileError(path, f"holds another evaluation ({other})", "give another --out, or remove the file")
     if rows:  # the last scene may lack a scan
         last = rows[-1].index
-        rows = [row for row in rows if row.index != last]
+        rows = [row for row in rows if row.index != last and _holds(row, task)]
     partial = path.with_name(f".{path.name}.part")
     try:
         partial.write_text(
@@ -126,6 +130,11 @@ def _resume(path: Path, about: dict[str, Any]) -> list[Row | Unread]:
         partial.unlink(missing_ok=True)
         raise FileError(path, f"cannot be written ({error.strerror or error})", "make room") from error
     return rows
+
+
+def _holds(row: Row, task: Task) -> bool:
+    """Whether a scan is the one that was measured: a simulated one always is."""
+    return not task.specimens or row.sha256 == task.specimens[row.index].sha256()
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -42,6 +42,7 @@ class Row:
         goods: declared goods, in few words.
         scanner: energies as the vendor names them.
         placed: whether true boxes are known, so that `place_right` means something.
+        sha256: of the files, for scans that were read.
     """
 
     index: int
@@ -73,11 +74,12 @@ class Row:
     goods: str = ""
     scanner: str = ""
     placed: bool = True
+    sha256: str = ""
 
     @property
-    def key(self) -> tuple[int, bool, str]:
+    def key(self) -> tuple[int, bool, str, str]:
         """What makes two rows of different models rows of the same scan."""
-        return self.index, self.threat, self.name
+        return self.index, self.threat, self.name, self.sha256
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Unread:
 _PLAIN = (
     "index", "scenario", "threat", "undeclared", "d_known", "d_material", "mass_kg", "logit", "score", "novelty",
     "place_right", "family_right", "areal_error", "cargo_mass", "name", "family", "shield_mm", "cover", "goods",
-    "scanner", "placed",
+    "scanner", "placed", "sha256",
 )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ class Summary:
         scans: how many could be used.
         labelled, empty: how many of them annotators looked at, and found nothing in.
         boxes: labelled rectangles.
-        classes: of each class the number of scans and boxes, and the scans in each split.
+        classes: of each class the number of scans and boxes, and the scans in each split; those that the set lists
+            and no scan shows too.
         splits, parts, views, fidelities, bits: number of scans of each; the split `""` means none.
         groups: how many there are.
         torn: groups with scans in several splits; a model that is fitted on one split knows the others' objects.
@@ -86,7 +87,8 @@ def check_set(
         if len(summary.problems) < MOST_PROBLEMS:
             summary.problems.append(str(problem))
 
-    for scan in open_set(name, folder, on_problem=note):
+    listed: set[str] = set()
+    for scan in open_set(name, folder, on_problem=note, classes=listed):
         _count(summary, scan)
         if scan.split is not None:
             splits[scan.group].add(scan.split)
@@ -101,6 +103,8 @@ def check_set(
             told(summary)
     summary.groups = len(splits)
     summary.torn = sorted(group for group, inside in splits.items() if len(inside) > 1)
+    for label in listed:
+        summary.classes.setdefault(label, {"scans": 0, "boxes": 0, "splits": {}})
     summary.classes = dict(sorted(summary.classes.items()))
     return summary
 

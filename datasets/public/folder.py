@@ -31,10 +31,12 @@ class Folder:
     Args:
         root: the folder that the user named.
         table: file of labels, where the user named that in place of its folder.
+        classes: takes the names of classes that its labels list, those without a sample too.
     """
 
-    def __init__(self, root: Path, table: Path | None = None) -> None:
+    def __init__(self, root: Path, table: Path | None = None, classes: set[str] | None = None) -> None:
         self.root, self.table = root, table
+        self.classes = set() if classes is None else classes
 
     @cached_property
     def pictures(self) -> dict[str, list[Path]]:

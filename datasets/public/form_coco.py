@@ -83,6 +83,7 @@ def entries(
         inside: folder of its pictures, from the set's.
         part: of all its pictures.
     """
+    folder.classes.update(tables.names.values())
     for key, picture in tables.pictures.items():
         try:
             path = _path(folder, tables.source, picture, inside)

@@ -26,6 +26,7 @@ def read(folder: Folder, report: Report) -> Iterator[Found]:
     """
     pictures, masks = folder.need(_PICTURES), folder.need(_MASKS)
     classes = _classes(folder.root / _CLASSES)
+    folder.classes.update(classes or ())
     left = {_key(path, masks): path for path in folder.files(SUFFIXES, masks)}
     for path in folder.files(SUFFIXES, pictures):
         mask = left.pop(_key(path, pictures), None)

@@ -10,17 +10,21 @@ from pathlib import Path
 from leadline.datasets.public.folder import Folder
 from leadline.datasets.public.header import Header, read_header
 from leadline.datasets.public.registry import PublicSet, get
-from leadline.datasets.public.scans import Box, Found, LabelledScan, PictureError, Report, SetError, Unfit
+from leadline.datasets.public.scans import Box, Found, LabelledScan, PictureError, Report, SetError, Unfit, read_both
+from leadline.datasets.scan import Fidelity, ScanError
 
 TOLERANCE = 2.0
 """So many pixels a box may leave the picture without a word: some sets count from 1, some round outwards."""
 
+_WORTH: dict[Fidelity, str] = {"dual": "two energies", "single": "one energy", "pseudocolour": "a vendor's colours"}
 
 OWN = "yours"
 """Terms of the generic forms: the scans are the user's."""
 
 
-def open_set(name: str, folder: str | Path, *, on_problem: Report | None = None) -> Iterator[LabelledScan]:
+def open_set(
+    name: str, folder: str | Path, *, on_problem: Report | None = None, classes: set[str] | None = None
+) -> Iterator[LabelledScan]:
     """The scans of a set, in a repeatable order.
 
     Only headers of pictures are read here; `LabelledScan.read` reads the pixels.
@@ -32,6 +36,8 @@ def open_set(name: str, folder: str | Path, *, on_problem: Report | None = None)
         on_problem: takes problems with single labels or files (a label that points to no file, a
             box outside the picture, a picture of another depth, broken XML) and returns, to go on
             with the rest; without it the first problem is raised.
+        classes: takes the names of all classes that a set's own list has (COCO, masks), those without a scan too; it
+            is complete when the iterator is exhausted.
 
     Returns:
         An iterator; the folder as a whole is checked before this returns.
@@ -54,7 +60,8 @@ def open_set(name: str, folder: str | Path, *, on_problem: Report | None = None)
             problems.append(problem)
         (on_problem or _raise)(problem)
 
-    scans = _complete(chosen, Folder(root) if table is None else Folder(root.parent, table), report)
+    place = root if table is None else root.parent
+    scans = _complete(chosen, Folder(place, table, classes), report)
     try:
         first = next(scans, None)
     except Unfit as error:
@@ -91,31 +98,50 @@ def _check_folder(chosen: PublicSet, root: Path) -> None:
 
 
 def _complete(chosen: PublicSet, folder: Folder, report: Report) -> Iterator[LabelledScan]:
-    first: tuple[Path, int] | None = None
+    first: tuple[Found, Header] | None = None
     for found in chosen.reader(folder, report):
         try:
             header = read_header(found.path)
-            low = read_header(found.low) if found.low is not None else None
+            if found.low is not None:
+                read_header(found.low)
+                header = header._replace(fidelity="dual")
         except SetError as error:
             report(PictureError(error, found))
             continue
-        if first is None:
-            first = (found.path, header.bits)
-        elif header.bits != first[1] and not chosen.mixed:
-            report(
-                SetError(
-                    found.path,
-                    f"stores {header.bits} bits a value, {first[0]} stores {first[1]}",
-                    "keep scans of different depths in different folders: they are worth different things",
-                )
-            )
+        if first is None or (not chosen.mixed and _is_damaged(*first, header)):
+            first = found, header
+        if not chosen.mixed and (other := _other_depth(found, header, *first)):
+            remedy = "keep scans of different depths in different folders: they are worth different things"
+            report(SetError(found.path, other, remedy))
             continue
-        yield _labelled(chosen, folder.root, found, header, low, report)
+        yield _labelled(chosen, folder.root, found, header, report)
 
 
-def _labelled(
-    chosen: PublicSet, root: Path, found: Found, header: Header, low: Header | None, report: Report
-) -> LabelledScan:
+def _other_depth(found: Found, header: Header, first: Found, wanted: Header) -> str:
+    """In what a scan is worth more or less than the first of its set; empty where it is alike, or damaged."""
+    if header.bits != wanted.bits:
+        return f"stores {header.bits} bits a value, {first.path} stores {wanted.bits}"
+    if header.fidelity != wanted.fidelity:
+        here, there = _fidelity(found), _fidelity(first)
+        if here and there and here != there:
+            return f"holds {_WORTH[here]}, {first.path} holds {_WORTH[there]}"
+    return ""
+
+
+def _is_damaged(first: Found, wanted: Header, header: Header) -> bool:
+    """Whether the first scan cannot say of what depth its set is: the header of a cut one lacks an energy."""
+    return header.bits == wanted.bits and header.fidelity != wanted.fidelity and _fidelity(first) is None
+
+
+def _fidelity(found: Found) -> Fidelity | None:
+    """What a scan's pixels are worth; `None` where they cannot be read."""
+    try:
+        return read_both(found.path, found.low, kind=None).fidelity
+    except ScanError:
+        return None
+
+
+def _labelled(chosen: PublicSet, root: Path, found: Found, header: Header, report: Report) -> LabelledScan:
     boxes = tuple(_checked(found, header, report))
     named = {box.name for box in found.boxes}
     labels = None if found.labels is None and not named else tuple(sorted(named.union(found.labels or ())))
@@ -125,7 +151,7 @@ def _labelled(
         rows=header.rows,
         columns=header.columns,
         bits=header.bits,
-        fidelity=header.fidelity if low is None else "dual",
+        fidelity=header.fidelity,
         boxes=boxes,
         labels=labels,
         split=found.split,

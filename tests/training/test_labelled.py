@@ -167,6 +167,29 @@ def test_a_class_without_a_sample(make: Callable[[str], Path], tmp_path: Path) -
     assert done.exit_code == 2 and "has no sample of a scan with undeclared watch-list material" in done.stderr
 
 
+def test_a_slip_in_a_class_of_the_map_is_told(make: Callable[[str], Path], tmp_path: Path) -> None:
+    """Else its scans would be whatever `*` says: threats that count as honest."""
+    root = make("folders")
+    for command in (["evaluate", MODEL, root], ["train", "finetune", "--kind", "parcel", "--data", root]):
+        options = ["--set", "folders", "--class", "Sb ingot=antimony", "--class", "*=honest", "--out", tmp_path / "out"]
+        done = leadline(*command, *options)
+        assert (
+            done.exit_code == 2 and "has no class Sb ingot, which --class names; did you mean Sb ingots?" in done.stderr
+        )
+    with pytest.raises(LeadlineError, match="has no class guns, which --class names; its classes are Sb ingots"):
+        read_labels(root, form="folders", classes=[MAP, "guns=threat"])
+    assert len(read_labels(root, form="folders", classes=[MAP, "benign=honest"])) == 6  # says what is so already
+
+
+def test_classes_without_a_sample_are_named(make: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
+    root = make("coco")
+    tables = json.loads((root / "labels.json").read_text())
+    tables["categories"].append({"id": 10, "name": "rare-earth oxide"})
+    (root / "labels.json").write_text(json.dumps(tables))
+    assert len(read_labels(root, form="coco", classes=[MAP, "rare-earth oxide=threat"])) == 6
+    assert "classes without a sample: rare-earth oxide\n" in capsys.readouterr().err
+
+
 def test_splits(make: Callable[[str], Path], tmp_path: Path) -> None:
     root = make("folders")
     (root / "test").mkdir()
@@ -219,8 +242,10 @@ def test_own_pictures_of_8_bits_are_declared(tmp_path: Path) -> None:
     options = ["evaluate", MODEL, tmp_path / "set", "--set", "folders", "--out", tmp_path / "out", "--processes", 1]
     refused = leadline(*options)
     assert refused.exit_code == 2 and "8-bit" in refused.stderr
-    done = leadline(*options, "--pseudocolour", "--out", tmp_path / "again")
+    done = leadline(*options, "--pseudocolour")  # the remedy of the message, in the same folder
     assert done.exit_code == 0, done.output
+    scans = json.loads((tmp_path / "out" / "figures.json").read_text())["scans"]
+    assert (scans["threats"], scans["honest"]) == (2, 2)
 
 
 def test_mixed_depths_and_unlabelled_sets_are_told(make: Callable[[str], Path], tmp_path: Path) -> None:
@@ -232,6 +257,19 @@ def test_mixed_depths_and_unlabelled_sets_are_told(make: Callable[[str], Path], 
     np.save(tmp_path / "6.npy", np.full((64, 64, 2), 40000, np.uint16))
     done = leadline("evaluate", MODEL, tmp_path, "--set", "eagle-r60", "--out", tmp_path / "out")
     assert done.exit_code == 2 and "has 1 scans, none of them labelled" in done.stderr
+
+
+def test_scans_of_one_and_of_two_energies_are_not_mixed(make: Callable[[str], Path], tmp_path: Path) -> None:
+    root = make("folders")
+    (root / "benign" / "0.tif").write_bytes((root / "benign" / "0.tif").read_bytes()[:400])  # says nothing of depth
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(root / "benign" / "x.png"), rng.integers(9000, 60000, (96, 128), np.uint16))
+    for command in (["evaluate", MODEL, root], ["train", "finetune", "--kind", "parcel", "--data", root]):
+        done = leadline(*command, "--set", "folders", "--class", MAP, "--out", tmp_path / "out")
+        assert (
+            done.exit_code == 2 and "x.png: holds one energy, " in done.stderr and "holds two energies" in done.stderr
+        )
+        assert "0.tif" not in done.stderr and not (tmp_path / "out" / "rows.jsonl").exists()
 
 
 def test_options_of_sets_are_for_sets() -> None:

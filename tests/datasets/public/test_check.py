@@ -126,3 +126,24 @@ def test_the_list_and_a_set() -> None:
     assert one == every["pidray"]
     assert one["terms"] == "academic use only, no commercial use"
     assert "terms:     academic use only, no commercial use" in run("show", "pidray").stdout
+
+
+def test_depths_that_do_not_go_together_are_a_problem(tmp_path: Path, draw: Any) -> None:
+    for k in range(3):
+        draw(tmp_path / "gun" / f"{k}.tif", bits=16, channels=2)
+    draw(tmp_path / "gun" / "x.png", bits=16, channels=1)
+    done = run("check", "folders", tmp_path)
+    assert done.exit_code == 1 and "(dual: 3)" in done.stdout
+    assert "x.png: holds one energy, " in done.stdout and "0.tif holds two energies" in done.stdout
+
+
+def test_classes_that_no_scan_shows_are_listed(tmp_path: Path, draw: Any) -> None:
+    draw(tmp_path / "a.png")
+    tables = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 48, "width": 64}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 29, 38]}],
+        "categories": [{"id": 1, "name": "gun"}, {"id": 2, "name": "knife"}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(tables))
+    done = run("check", "coco", tmp_path)
+    assert done.exit_code == 0 and "knife  0 scans, 0 boxes" in done.stdout, done.output
