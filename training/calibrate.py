@@ -11,6 +11,7 @@ import torch
 from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
 
+from leadline.datasets.false_alarms import threshold_at
 from leadline.datasets.scan import LeadlineError
 from leadline.models.network import Network
 from leadline.training.measure import EVIDENCE_BINS, Row
@@ -20,8 +21,6 @@ Floats = npt.NDArray[np.float64]
 RATES = ("0.002", "0.004", "0.01", "0.05")
 """False-alarm rates on honest scans for which a model carries thresholds."""
 
-_TAIL = 0.05  # share of honest scans whose logits the tail is fitted on
-_ENOUGH = 20  # honest scans above a threshold from which it is read off directly
 _FLAT = 1e-5  # least variance of the embedding in any direction, as a share of the greatest
 _SLACK = 1.5  # accepted novelty in units of what 99.8 % of calibration scans keep below
 
@@ -41,24 +40,6 @@ def fit_affine(logits: Floats, labels: npt.NDArray[np.bool_]) -> Affine:
     model = LogisticRegression(C=1e4, max_iter=1000).fit(logits[:, None], labels)
     scale = float(model.coef_[0, 0])
     return Affine(scale, float(model.intercept_[0])) if scale > 0 else Affine()
-
-
-def threshold_at(rate: float, honest: Floats) -> float:
-    """The logit that a share `rate` of honest scans reaches.
-
-    Read off the sorted logits where at least 20 scans lie above; further out, from an exponential
-    tail fitted to the upper 5 % (the mean excess over their least is its scale).
-
-    Args:
-        rate: false-alarm rate, 0..1.
-        honest: calibrated logits of honest scans.
-    """
-    if rate * len(honest) >= _ENOUGH or rate >= _TAIL:
-        return float(np.quantile(honest, 1 - rate))
-    start = float(np.quantile(honest, 1 - _TAIL))
-    above = honest[honest > start]
-    scale = float((above - start).mean()) if len(above) else 0.0
-    return start + scale * float(np.log(_TAIL / rate))
 
 
 @dataclass(frozen=True)
@@ -147,7 +128,7 @@ def calibrate(rows: Sequence[Row]) -> Calibration:
         values = np.array([r.material_logits[k] for r in rows if r.material_logits is not None], float)
         there = np.array([r.present[k] for r in rows if r.present is not None], bool)
         families.append(fit_affine(values, there))
-    calm = np.array([r.logit for r in honest], float) * score.scale + score.bias
+    calm = np.sort(np.array([r.logit for r in honest], float) * score.scale + score.bias)
     thresholds = {}
     least = 0.0
     for rate in reversed(RATES):  # a rarer false alarm never has the lower threshold

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from leadline.datasets.false_alarms import threshold_at
 from leadline.datasets.scan import Scan
 from leadline.datasets.simulator.scanner import Machine
 from leadline.datasets.simulator.scene import Scene
@@ -20,13 +21,9 @@ Floats = npt.NDArray[np.float64]
 SEED = 31007
 """Set of scenes, in the validation split, on which thresholds are derived; no fit uses it."""
 
-ENOUGH = 20
-"""Scans above a threshold from which it is read off directly."""
-
 LEAST = 50
 """Fewer scans give no threshold."""
 
-_TAIL = 0.1  # share of the scans whose logits the tail is fitted on
 _DRAWS = 400  # bootstrap
 
 
@@ -42,8 +39,7 @@ class Threshold:
 def thresholds_for(rates: Sequence[str], scores: Sequence[float]) -> dict[str, Threshold]:
     """The score that a share of honest scans reaches.
 
-    Read off the sorted scores where at least 20 scans lie above; further out, from an exponential tail of the logit
-    that is fitted to the upper tenth. Intervals by bootstrap over the scans.
+    See `datasets.false_alarms`; intervals by bootstrap over the scans.
 
     Args:
         rates: false-alarm rates as text.
@@ -55,8 +51,10 @@ def thresholds_for(rates: Sequence[str], scores: Sequence[float]) -> dict[str, T
     result: dict[str, Threshold] = {}
     least = 0.0
     for rate in sorted(rates, key=float, reverse=True):
-        spread = np.quantile([_reached(float(rate), row) for row in drawn], (0.025, 0.975))
-        low, score, high = (float(1 / (1 + np.exp(-v))) for v in (spread[0], _reached(float(rate), values), spread[1]))
+        spread = np.quantile([threshold_at(float(rate), row) for row in drawn], (0.025, 0.975))
+        low, score, high = (
+            float(1 / (1 + np.exp(-v))) for v in (spread[0], threshold_at(float(rate), values), spread[1])
+        )
         least = min(max(least, score), 1 - 1e-6)  # a rarer false alarm never has the lower threshold
         result[rate] = Threshold(least, low, high)
     return {rate: result[rate] for rate in rates}
@@ -66,16 +64,6 @@ def logits(scores: Sequence[float] | Floats) -> Floats:
     """Log-odds of probabilities."""
     p = np.clip(np.asarray(scores, float), 1e-7, 1 - 1e-7)
     return np.log(p / (1 - p))
-
-
-def _reached(rate: float, ordered: Floats) -> float:
-    """The logit that a share `rate` of sorted ones reaches."""
-    if rate * len(ordered) >= ENOUGH or rate >= _TAIL:
-        return float(np.quantile(ordered, 1 - rate))
-    start = float(np.quantile(ordered, 1 - _TAIL))
-    above = ordered[ordered > start]
-    scale = float((above - start).mean()) if len(above) else 0.0
-    return start + scale * float(np.log(_TAIL / rate))
 
 
 def simulated(

@@ -17,7 +17,6 @@ from leadline.training.calibrate import (
     fit_affine,
     fit_novelty,
     mass_factors,
-    threshold_at,
 )
 from leadline.training.measure import EVIDENCE_BINS, Row
 from leadline.training.places import Place
@@ -52,19 +51,6 @@ def test_one_class_or_a_reversed_one_changes_nothing() -> None:
     logits = np.linspace(-2, 2, 50)
     assert fit_affine(logits, np.zeros(50, bool)) == Affine()
     assert fit_affine(logits, logits < 0) == Affine()
-
-
-def test_thresholds_are_read_off_where_there_are_enough_scans() -> None:
-    honest = np.arange(10000) / 10000
-    assert threshold_at(0.01, honest) == pytest.approx(0.99, abs=1e-3)
-    assert threshold_at(0.05, honest[:100]) == pytest.approx(0.0095, abs=2e-4)
-
-
-def test_far_thresholds_follow_the_tail() -> None:
-    rng = np.random.default_rng(1)
-    honest = rng.exponential(2.0, 2000)  # P(x > t) = exp(-t / 2)
-    assert threshold_at(0.002, honest) == pytest.approx(-2 * np.log(0.002), rel=0.12)
-    assert threshold_at(0.002, honest[:300]) == pytest.approx(-2 * np.log(0.002), rel=0.25)
 
 
 def test_novelty_is_low_inside_and_high_far_out() -> None:
