@@ -29,13 +29,15 @@ the head that `leadline ledger verify` prints somewhere else, and give it back w
 """
 
 from leadline.inference.ledger.events import Event, Row, canonical, key_of
-from leadline.inference.ledger.location import LedgerError
-from leadline.inference.ledger.store import Ledger, Seen
+from leadline.inference.ledger.location import LedgerDamaged, LedgerError
+from leadline.inference.ledger.seen import Seen
+from leadline.inference.ledger.store import Ledger
 from leadline.inference.ledger.verify import Problem, Verification, verify
 
 __all__ = [
     "Event",
     "Ledger",
+    "LedgerDamaged",
     "LedgerError",
     "Problem",
     "Row",

@@ -14,7 +14,8 @@ BROKEN = 1
 def ledger() -> None:
     """Check a ledger, or write it out as CSV or Parquet.
 
-    LEDGER is a file, or a PostgreSQL database as postgresql://user@host/database.
+    LEDGER is a file, or a PostgreSQL database as postgresql://user@host/database; its password belongs into
+    PGPASSWORD or ~/.pgpass. Ledgers and exports hold declarations: new ones only their owner may read.
 
     \b
     Examples:
@@ -35,16 +36,20 @@ def verify(ctx: click.Context, ledger_place: str, head: str | None, quiet: bool)
     Example:
       leadline ledger verify cargo.ledger --head 5f0c...
 
-    Exit code: 0 the chain is intact, 1 it is broken, 2 wrong use.
+    Exit code: 0 the chain is intact, 1 it is broken, 2 wrong use, 4 the database does not answer, 130 interrupted.
     """
-    from leadline.inference.ledger import Ledger
+    from leadline.inference.ledger import Ledger, LedgerDamaged
     from leadline.inference.ledger import verify as check
 
     if head is not None and (len(head) != 64 or set(head.lower()) - set("0123456789abcdef")):
         raise click.UsageError(f"--head {head}: is not 64 hexadecimal digits; give what an earlier verify printed")
-    with Ledger.open(ledger_place, create=False) as opened:
-        found = check(opened, head and head.lower())
-        name = opened.name
+    try:
+        with Ledger.open(ledger_place, create=False) as opened:
+            found = check(opened, head and head.lower())
+            name = opened.name
+    except LedgerDamaged as error:
+        click.echo(str(error), err=True)
+        ctx.exit(BROKEN)
     for problem in found.problems:
         click.echo(f"row {problem.seq}: {problem.what}")
     if found.problem_count > len(found.problems):

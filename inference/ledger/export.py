@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from leadline.datasets.scan import LeadlineError
+from leadline.inference.ledger.location import private
 from leadline.inference.ledger.store import Ledger
 
 TEXTS = ("at", "kind", "subject", "model", "who", "key")
@@ -27,7 +28,7 @@ GROUP = 2000
 
 
 def export(ledger: Ledger, target: Path) -> int:
-    """Write all rows to a file.
+    """Write all rows to a file that only its owner may read.
 
     Args:
         ledger: to read.
@@ -59,24 +60,34 @@ def _records(ledger: Ledger) -> Iterator[dict[str, Any]]:
 
 
 def _record(row: sa.Row[Any]) -> dict[str, Any]:
-    body, context = json.loads(row.body), json.loads(row.context)
+    body, context = _object(_json(row.body)), _object(_json(row.context))
     declared, model, scanner = (_object(body.get(name)) for name in ("declared", "model", "scanner"))
-    found: dict[str, Any] = {name: getattr(row, name) for name in ("seq", *TEXTS)}
+    found: dict[str, Any] = {name: getattr(row, name) for name in TEXTS}
     found |= {"verdict": body.get("verdict"), "path": body.get("path"), "provider": body.get("provider")}
     found |= {"model_name": model.get("name"), "model_version": model.get("version"), "scanner": scanner.get("kind")}
     found |= {"hs_code": declared.get("hs_code"), "description": declared.get("description")}
-    found |= {"taken": body.get("taken"), "score": body.get("score"), "threshold": body.get("threshold")}
-    found |= {"elapsed_ms": context.get("elapsed_ms"), "error": body.get("error")}
+    found |= {"taken": body.get("taken"), "error": body.get("error")}
     reasons = body.get("reasons")
     found["reasons"] = " ".join(map(str, reasons)) if isinstance(reasons, list) else None
     found |= {name: getattr(row, name) for name in ("body", "context", "previous", "hash")}
-    for name in (*VERDICT, "error", "reasons"):
-        if found[name] is not None:  # a station's events may use the names for something else
-            found[name] = str(found[name]).encode("utf-8", "backslashreplace").decode()
-    for name in NUMBERS:
-        if not isinstance(found[name], int | float):
-            found[name] = None
+    # A station's events may use the names for something else, and what was tampered with may hold anything.
+    found = {name: None if value is None else _encodable(str(value)) for name, value in found.items()}
+    numbers = {"score": body.get("score"), "threshold": body.get("threshold"), "elapsed_ms": context.get("elapsed_ms")}
+    found |= {name: value if isinstance(value, int | float) else None for name, value in numbers.items()}
+    found["seq"] = row.seq
     return {name: found[name] for name in COLUMNS}
+
+
+def _json(text: Any) -> Any:
+    """What a text says; nothing where it was tampered with, which the check of the chain tells."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -85,7 +96,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _csv(records: Iterator[dict[str, Any]], path: Path) -> int:
     count = 0
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with open(path, "w", encoding="utf-8", newline="", opener=private) as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         for record in records:
@@ -114,7 +125,10 @@ def _parquet(records: Iterator[dict[str, Any]], path: Path) -> int:
     kinds = {"seq": pa.int64()} | dict.fromkeys(NUMBERS, pa.float64())
     form = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
     count = 0
-    with pq.ParquetWriter(path, form, compression="zstd") as writer:
+    with (
+        open(path, "wb", opener=private) as stream,
+        pq.ParquetWriter(stream, form, compression="zstd") as writer,
+    ):
         while group := list(islice(records, GROUP)):
             writer.write_table(pa.Table.from_pylist(group, schema=form))
             count += len(group)

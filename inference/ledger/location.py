@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote
+
+import sqlalchemy as sa
 
 from leadline.datasets.scan import LeadlineError
 
@@ -15,6 +19,13 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 NETWORK_FUSE = ("sshfs", "s3fs", "rclone", "glusterfs", "gcsfuse", "blobfuse", "davfs", "smb", "nfs", "ceph", "goofys")
 """The same behind FUSE, whose type reads `fuse.sshfs`."""
+
+
+POSTGRESQL = "give postgresql://user@host/database, and the password in PGPASSWORD or ~/.pgpass"
+"""How such a ledger is named. A password in the URL could be read in the table of processes and the shell's history."""
+
+MISTYPED = re.compile(r"postgres\w*(\+\w+)?(:|//)|postgres.*@", re.IGNORECASE)
+"""What was meant as a URL and lacks its `://`. As a path it would make a file whose name holds the password."""
 
 
 class LedgerError(LeadlineError):
@@ -29,31 +40,55 @@ class LedgerError(LeadlineError):
         super().__init__(f"{ledger}: {reason}; {remedy}")
 
 
-def url_of(place: str | Path) -> tuple[str, Path | None]:
+class LedgerDamaged(LedgerError):
+    """A ledger that is there, but not as leadline left it."""
+
+
+def url_of(place: str | Path) -> tuple[sa.URL | str, Path | None]:
     """SQLAlchemy's URL of a ledger, and its file if it is one.
 
     Args:
-        place: a path, or `postgresql://user:password@host:port/database`.
+        place: a path, or `postgresql://user@host:port/database`.
 
     Raises:
-        LedgerError: a URL of another kind.
+        LedgerError: a URL of another kind, or one that is mistyped.
     """
     text = str(place)
     scheme, separator, rest = text.partition("://")
-    if not separator:
-        return f"sqlite:///{Path(text)}", Path(text)
-    if scheme == "sqlite":
-        return url_of(rest.removeprefix("/"))
-    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+    if separator and scheme.lower() == "sqlite":
+        return url_of(Path(rest.removeprefix("/")))
+    if separator and scheme.lower() in ("postgresql", "postgres", "postgresql+psycopg"):
+        if rest.partition("?")[0].count("@") > 1:  # part of the password would be taken for the host's name
+            raise LedgerError(shown(text), "is no usable URL: @ within a password is written %40", POSTGRESQL)
         return f"postgresql+psycopg://{rest}", None
-    raise LedgerError(shown(text), f"{scheme} is no kind of ledger", "give a file, or postgresql://host/database")
+    if separator and not isinstance(place, Path):
+        raise LedgerError(shown(text), f"{scheme} is no kind of ledger", f"give a file, or {POSTGRESQL}")
+    if not isinstance(place, Path) and MISTYPED.match(text):
+        raise LedgerError(shown(text), "is neither a file nor a URL", POSTGRESQL)
+    # Not as text: of that `?`, `%41`, `:memory:` and `file:` would be read as parts of a URL.
+    return sa.URL.create("sqlite", database=os.path.abspath(text)), Path(text)
 
 
 def shown(place: str | Path) -> str:
-    """A ledger's name for messages, without a password."""
-    head, separator, rest = str(place).partition("://")
-    user, at, host = rest.rpartition("@")
-    return f"{head}://{user.partition(':')[0]}@{host}" if separator and at else str(place)
+    """A ledger's name for messages, without a password, even if it is mistyped."""
+    text = str(place)
+    begin = re.match(r"[\w+]+:/*|postgres\w*/*", text)
+    if isinstance(place, Path) or not begin or not ("://" in text or MISTYPED.match(text)):
+        return text
+    user, at, host = text[begin.end() :].rpartition("@")
+    if at and "?" not in user:
+        user = user.partition(":")[0]
+    base, mark, query = (user + at + host).partition("?")
+    told = [
+        f"{name}=***" if "pass" in unquote(name).lower() else name + equals + value
+        for name, equals, value in (part.partition("=") for part in query.split("&"))
+    ]
+    return begin[0] + base + mark + "&".join(told)
+
+
+def private(path: str | os.PathLike[str], flags: int) -> int:
+    """For `open(..., opener=private)`: what is made so only its owner may read, for it tells what was declared."""
+    return os.open(path, flags, 0o600)
 
 
 def check_local(path: Path, mounts: str | None = None) -> None:

@@ -6,42 +6,19 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from leadline.inference.ledger import schema
-from leadline.inference.ledger.events import GENESIS, LONGEST_WHO, Event, Row, canonical, chain, plain
-from leadline.inference.ledger.location import LedgerError, check_local, shown, url_of
-
-BUSY_S = 60
-"""So long one writer waits for another."""
-
-CHUNK = 500
-"""Values of one `IN (...)`; rows that are fetched at once."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A file that a job has dealt with.
-
-    Attributes:
-        place: 64 hexadecimal digits that stand for where the file lies and what was declared of it.
-        job: 64 hexadecimal digits that stand for model and settings.
-        stamp: size and time, or an object store's tag: another stamp is another file.
-        outcome: `"done"` or `"failed"`.
-    """
-
-    place: str
-    job: str
-    stamp: str
-    outcome: str
+from leadline.inference.ledger.database import connect, explained
+from leadline.inference.ledger.events import LONGEST_WHO, Event, Row, canonical, chain, plain
+from leadline.inference.ledger.location import LedgerDamaged, LedgerError, shown
+from leadline.inference.ledger.seen import CHUNK, Seen, recall, remember
 
 
 class Ledger:
@@ -56,29 +33,18 @@ class Ledger:
 
         Args:
             place: a file on a local disk, or a URL `postgresql://user@host/database`.
-            create: make it if it is not there.
+            create: make it if it is not there; without, it must be there, and a file is only read.
 
         Raises:
             LedgerError: it is not there, lies on a network file system, is none, or is of another version; or the
                 database does not answer (`transient`).
+            LedgerDamaged: it is not as leadline left it.
         """
-        url, path = url_of(place)
-        name = shown(place)
-        if path is not None:
-            check_local(path)
-            if not create and not path.exists():
-                raise LedgerError(name, "does not exist", "check the spelling; `leadline rescore` makes ledgers")
-        try:
-            engine = _engine(url)
-        except ModuleNotFoundError as error:
-            raise LedgerError(name, f"needs {error.name}", "pip install 'leadline[cluster]'") from error
-        except (SQLAlchemyError, ValueError) as error:
-            raise LedgerError(name, f"is no usable URL ({error})", "give postgresql://user@host/database") from error
-        ledger = cls(engine, name)
+        ledger = cls(connect(place, create), shown(place))
         try:
             ledger._prepare(create)
         except BaseException:
-            engine.dispose()
+            ledger.close()
             raise
         return ledger
 
@@ -95,8 +61,7 @@ class Ledger:
         texts = [(canonical(e.body), canonical(e.context)) for e in events]
         numbers: list[int | None] = []
         with self._transaction(writing=True) as connection:
-            query = sa.select(schema.head.c.seq, schema.head.c.hash).where(schema.head.c.id == 1)
-            seq, last = connection.execute(query.with_for_update()).one()
+            seq, last = self._head(connection, lock=True)
             known = self._known(connection, [e.key for e in events if e.key is not None])
             fresh: list[dict[str, Any]] = []
             for happening, (body, context) in zip(events, texts, strict=True):
@@ -118,7 +83,7 @@ class Ledger:
             if fresh:
                 connection.execute(schema.rows.insert(), fresh)
                 connection.execute(schema.head.update().where(schema.head.c.id == 1).values(seq=seq, hash=last))
-            self._remember(connection, list(seen))
+            remember(connection, seen)
         return numbers
 
     def rows(
@@ -143,6 +108,7 @@ class Ledger:
 
         Raises:
             LedgerError: the database does not answer.
+            LedgerDamaged: a row is none.
         """
         t = schema.rows.c
         query = sa.select(schema.rows)
@@ -161,7 +127,7 @@ class Ledger:
             with self._transaction() as connection:
                 found = connection.execute(page.limit(min(CHUNK, left or CHUNK))).all()
             for raw in found:
-                yield _row(raw)
+                yield self._row(raw)
             if len(found) < CHUNK:
                 return
             left = None if left is None else left - len(found)
@@ -170,16 +136,19 @@ class Ledger:
             else:
                 low = found[-1].seq
 
-    def raw_rows(self, after: int = 0) -> Iterator[sa.Row[Any]]:
-        """All rows as they are stored, `body` and `context` as text, in order; for checks and exports."""
-        query = sa.select(schema.rows).order_by(schema.rows.c.seq).limit(CHUNK)
+    def raw_rows(self) -> Iterator[sa.Row[Any]]:
+        """All rows as they are stored, `body` and `context` as text, in order; for checks and exports.
+
+        All means also those with numbers that no row can have: somebody else has put them in.
+        """
+        query = page = sa.select(schema.rows).order_by(schema.rows.c.seq).limit(CHUNK)
         while True:
             with self._transaction() as connection:
-                found = connection.execute(query.where(schema.rows.c.seq > after)).all()
+                found = connection.execute(page).all()
             yield from found
             if len(found) < CHUNK:
                 return
-            after = found[-1].seq
+            page = query.where(schema.rows.c.seq > found[-1].seq)
 
     def has(self, keys: Sequence[str]) -> set[str]:
         """Which of some keys are recorded."""
@@ -187,20 +156,18 @@ class Ledger:
             return self._known(connection, keys)
 
     def seen(self, job: str, places: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Stamp and outcome of the places that a job has dealt with."""
-        t, found = schema.seen.c, {}
+        """Stamp and outcome of the places that a job has dealt with, as far as the rows bear witness to it."""
         with self._transaction() as connection:
-            for start in range(0, len(places), CHUNK):
-                part = places[start : start + CHUNK]
-                query = sa.select(t.place, t.stamp, t.outcome).where(t.job == job, t.place.in_(part))
-                found.update({place: (stamp, outcome) for place, stamp, outcome in connection.execute(query)})
-        return found
+            return recall(connection, job, places)
 
     def head(self) -> tuple[int, str]:
-        """Number of rows, and the hash of the last."""
+        """Number of rows, and the hash of the last.
+
+        Raises:
+            LedgerDamaged: it is not there, or there are several.
+        """
         with self._transaction() as connection:
-            seq, digest = connection.execute(sa.select(schema.head.c.seq, schema.head.c.hash)).one()
-        return seq, digest
+            return self._head(connection)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -219,21 +186,49 @@ class Ledger:
         with self._transaction(writing=create) as connection:
             if create and connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(schema.CREATION_LOCK)))
-            there = sa.inspect(connection).has_table(schema.head.name)
-            if there:
-                form = connection.execute(sa.select(schema.head.c.format)).scalar_one_or_none()
-                if form != schema.FORMAT:
-                    raise LedgerError(
-                        self.name, f"has tables of form {form}, not {schema.FORMAT}", "use the leadline that wrote it"
-                    )
-            elif not create:
-                raise LedgerError(self.name, "is no ledger", "check the spelling; `leadline rescore` makes ledgers")
-            else:
-                schema.metadata.create_all(connection)
-                for statement in schema.TRIGGERS[connection.dialect.name]:
-                    connection.exec_driver_sql(statement)
-                first = {"id": 1, "format": schema.FORMAT, "seq": 0, "hash": GENESIS}
-                connection.execute(schema.head.insert(), [first])
+            inspected = sa.inspect(connection)
+            there = {table.name: inspected.has_table(table.name) for table in (schema.head, schema.rows)}
+            if not any(there.values()):
+                if not create:
+                    raise LedgerError(self.name, "is no ledger", "check the spelling; `leadline rescore` makes ledgers")
+                schema.make(connection)
+            for name, found in there.items():
+                if not found and any(there.values()):
+                    raise LedgerDamaged(self.name, f"its table {name} was removed", "restore a copy")
+            self._head(connection)
+            if create:
+                schema.bring_up_to_date(connection)
+
+    def _head(self, connection: sa.Connection, lock: bool = False) -> tuple[int, str]:
+        """Where the chain ends by what was recorded last; locked, other writers wait."""
+        query = sa.select(schema.head)
+        found = connection.execute(query.with_for_update() if lock else query).all()
+        if len(found) != 1:
+            raise LedgerDamaged(
+                self.name, f"its table {schema.head.name} holds {len(found)} rows instead of one", "restore a copy"
+            )
+        form, seq, digest = found[0].format, found[0].seq, found[0].hash
+        if form != schema.FORMAT:
+            raise LedgerError(
+                self.name, f"has tables of form {form}, not {schema.FORMAT}", "use the leadline that wrote it"
+            )
+        if not isinstance(seq, int) or not isinstance(digest, str):
+            raise LedgerDamaged(self.name, f"its table {schema.head.name} was altered", "restore a copy")
+        return seq, digest
+
+    def _row(self, raw: sa.Row[Any]) -> Row:
+        """A row as it was recorded."""
+        values = dict(raw._mapping)
+        try:
+            bytes.fromhex(raw.subject)
+            texts = {name: json.loads(values[name]) for name in ("body", "context")}
+            if not all(isinstance(text, dict) for text in texts.values()):
+                raise TypeError
+        except (TypeError, ValueError) as error:
+            raise LedgerDamaged(
+                self.name, f"row {raw.seq} was altered: it cannot be read", "see `leadline ledger verify`"
+            ) from error
+        return Row(**{**values, **texts})
 
     def _known(self, connection: sa.Connection, keys: Sequence[str]) -> set[str]:
         found: set[str] = set()
@@ -242,21 +237,6 @@ class Ledger:
             found.update(connection.execute(query).scalars())
         return found
 
-    def _remember(self, connection: sa.Connection, seen: list[Seen]) -> None:
-        if not seen:
-            return
-        latest = {(s.place, s.job): s for s in seen}
-        if connection.dialect.name == "sqlite":
-            from sqlalchemy.dialects.sqlite import insert
-        else:
-            from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-        statement = insert(schema.seen)
-        update = {"stamp": statement.excluded.stamp, "outcome": statement.excluded.outcome}
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=["place", "job"], set_=update),
-            [vars(s) for s in latest.values()],
-        )
-
     @contextmanager
     def _transaction(self, writing: bool = False) -> Iterator[sa.Connection]:
         """A transaction; what goes wrong in the database becomes a `LedgerError`."""
@@ -264,64 +244,9 @@ class Ledger:
             with self.engine.connect().execution_options(writing=writing) as connection, connection.begin():
                 yield connection
         except DBAPIError as error:
-            raise _explained(self.name, error) from error
+            raise explained(self.name, error) from error
         except sqlite3.Error as error:  # raised by the driver outside of SQLAlchemy's calls
             raise LedgerError(self.name, str(error), "check the disk") from error
-
-
-def _engine(url: str) -> sa.Engine:
-    if url.startswith("sqlite"):
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
-
-        @event.listens_for(engine, "connect")
-        def _connected(connection: Any, record: Any) -> None:
-            connection.isolation_level = None  # the driver begins no transactions of its own
-            cursor = connection.cursor()
-            cursor.execute(f"PRAGMA busy_timeout={1000 * BUSY_S}")
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")  # a committed row survives a power failure
-            cursor.close()
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: sa.Connection) -> None:
-            # A reader that turned writer would fail at once where another has written in between.
-            immediate = connection.get_execution_options().get("writing")
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-        return engine
-    return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-
-
-def _explained(name: str, error: DBAPIError) -> LedgerError:
-    """What a database's error means to whoever runs it."""
-    reason = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0][:200]
-    low = reason.lower()
-    if "disk is full" in low or "no space left" in low or "could not extend" in low:
-        return LedgerError(name, f"no room is left on its disk ({reason})", "make room and run again")
-    if "append-only" in low:
-        return LedgerError(name, reason, "record a new event that corrects the old one")
-    if "not a database" in low or "malformed" in low:
-        return LedgerError(name, f"is no ledger, or damaged ({reason})", "check the spelling, or restore a copy")
-    if "readonly" in low or "permission denied" in low or "unable to open" in low:
-        return LedgerError(name, reason, "check its permissions and those of its folder")
-    if "locked" in low:
-        return LedgerError(name, f"another writer holds it ({reason})", "wait for it to end", transient=True)
-    if "disk i/o error" in low:
-        return LedgerError(name, f"its disk fails or is full ({reason})", "check the disk and run again")
-    if error.connection_invalidated or isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
-        lasting = ("password", "authentication", "does not exist", "pg_hba", "no such table")
-        return LedgerError(
-            name,
-            f"does not answer ({reason})",
-            "see that it runs and may be reached",
-            not any(w in low for w in lasting),
-        )
-    return LedgerError(name, reason, "see the database's own log")
-
-
-def _row(raw: sa.Row[Any]) -> Row:
-    values = dict(raw._mapping)
-    return Row(**{**values, "body": json.loads(values["body"]), "context": json.loads(values["context"])})
 
 
 def _now() -> str:

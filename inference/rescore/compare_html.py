@@ -13,6 +13,7 @@ import numpy as np
 from leadline.datasets.formats import read_scan
 from leadline.datasets.scan import LeadlineError
 from leadline.inference.ledger.events import plain
+from leadline.inference.ledger.location import private
 from leadline.inference.rescore.compare import Comparison, Flip
 
 WIDTH = 320
@@ -39,7 +40,7 @@ img{width:100%;height:auto;background:#000}.less{color:var(--bad)}.more{color:va
 
 
 def write_html(comparison: Comparison, target: Path) -> None:
-    """Write the page; it appears whole or not at all.
+    """Write the page; it appears whole or not at all, and only its owner may read it.
 
     Thumbnails are drawn of scans that are still where the ledger says, and still the same content.
 
@@ -48,7 +49,8 @@ def write_html(comparison: Comparison, target: Path) -> None:
     """
     partial = target.with_name(f".{target.name}.part")
     try:
-        partial.write_text(page(comparison), "utf-8")
+        with open(partial, "w", encoding="utf-8", opener=private) as stream:
+            stream.write(page(comparison))
         partial.replace(target)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import cv2
 
 from leadline.datasets.scan import LeadlineError, Scan
 from leadline.inference.engine import Engine, Scores
-from leadline.inference.ledger.store import Seen
+from leadline.inference.ledger import Event, Seen
 from leadline.inference.quality import Quality
 from leadline.inference.rescore.fetch import NoScan, Unfit, announce, content_hash, load
 from leadline.inference.rescore.item import Item, Job, Result, failure_event, verdict_event
@@ -43,15 +43,16 @@ class Worker:
 
     Args:
         job: what to do.
+        engine: to share with other workers of this process; a new one where it is left out.
 
     Raises:
         LeadlineError: the model or provider cannot be used.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, engine: Engine | None = None) -> None:
         cv2.setNumThreads(1)  # one worker a core: more threads would only take turns
         self.job = job
-        self.engine = Engine(job.model, job.provider, job.threads)
+        self.engine = engine or Engine(job.model, job.provider, job.threads)
         self.context = {"leadline": version("leadline"), "onnxruntime": version("onnxruntime"), "host": platform.node()}
         self._pool = ThreadPoolExecutor(max(READERS_REMOTE, job.readers), thread_name_prefix="leadline-read")
 
@@ -104,7 +105,7 @@ class Worker:
             except (ModelError, Unfit):
                 raise
             except NoScan:
-                results.append(Result("skipped", seen=self._seen(item, "skipped")))
+                results.append(Result("skipped"))  # not remembered: no row would bear witness to it
             except Exception as error:  # one file must never end the run, whatever is wrong with it
                 results.append(self._failed(item, error))
         started = time.perf_counter()
@@ -120,7 +121,7 @@ class Worker:
                 body = verdict.after(read_ms + infer_ms).as_dict()
                 scanner = {**vars(scan.scanner), "fidelity": scan.fidelity}
                 event = verdict_event(self.job, item, body, scanner, self.context)
-                seen = self._seen(item, "done")
+                seen = _seen(self.job, item, "done", event)
                 results[index] = Result("done", verdict.verdict, event, seen, None, read_ms, infer_ms)
             except ModelError:
                 raise
@@ -148,9 +149,6 @@ class Worker:
             said = f"{item.place}: cannot be screened ({type(error).__name__}: {error}); report it with the file"
         return failed(self.job, item, said, self.context)
 
-    def _seen(self, item: Item, outcome: str) -> Seen | None:
-        return Seen(item.identity(), self.job.identity, item.stamp, outcome) if item.stamp else None
-
 
 def _remote(item: Item) -> bool:
     return any(part.how == "object" or "://" in part.container for part in item.parts)
@@ -163,5 +161,10 @@ def failed(job: Job, item: Item, error: str, context: dict[str, Any], subject: s
         subject: hash of its bytes if that is known, empty if they cannot be had.
     """
     subject = content_hash(item) if subject is None else subject
-    seen = Seen(item.identity(), job.identity, item.stamp, "failed") if subject and item.stamp else None
-    return Result("failed", "error", failure_event(job, item, error, subject, context), seen, error)
+    event = failure_event(job, item, error, subject, context)
+    return Result("failed", "error", event, _seen(job, item, "failed", event) if subject else None, error)
+
+
+def _seen(job: Job, item: Item, outcome: str, event: Event) -> Seen | None:
+    """What to remember of an item, so that a later run need not read it again."""
+    return Seen(item.identity(), job.identity, item.stamp, outcome, event.key) if item.stamp else None

@@ -84,8 +84,9 @@ class TestRecording:
 
     def test_seen_files(self, make_ledger: Make) -> None:
         ledger = make_ledger()
-        ledger.append([], [Seen(SCAN, OTHER, "10 bytes", "done"), Seen(OTHER, OTHER, "1", "failed")])
-        ledger.append([], [Seen(SCAN, OTHER, "11 bytes", "failed")])
+        seen = [Seen(SCAN, OTHER, "10 bytes", "done", key_of(1)), Seen(OTHER, OTHER, "1", "failed", key_of(2))]
+        ledger.append([event(1), event(2)], seen)
+        ledger.append([event(3)], [Seen(SCAN, OTHER, "11 bytes", "failed", key_of(3))])
         assert ledger.seen(OTHER, [SCAN, OTHER, "c" * 64]) == {SCAN: ("11 bytes", "failed"), OTHER: ("1", "failed")}
         assert ledger.seen(SCAN, [SCAN]) == {}
 
@@ -150,13 +151,12 @@ class TestTampering:
     def test_a_row_put_in_is_found(self, ledger: Ledger) -> None:
         columns = "at, kind, subject, model, who, key, body, context, previous, hash"
         copied = columns.replace("key,", "NULL,")
-        for number in (0, 11):
-            copy = f"SELECT {number}, {copied} FROM leadline_ledger WHERE seq = 3"
-            self_made = f"INSERT INTO leadline_ledger (seq, {columns}) {copy}"
-            with ledger.engine.connect() as connection:
-                connection.exec_driver_sql(self_made)
-                connection.commit()
-        assert {p.seq for p in verify(ledger).problems} >= {0, 11}
+        with ledger.engine.connect() as connection:
+            connection.exec_driver_sql(
+                f"INSERT INTO leadline_ledger (seq, {columns}) SELECT 11, {copied} FROM leadline_ledger WHERE seq = 3"
+            )
+            connection.commit()
+        assert 11 in {p.seq for p in verify(ledger).problems}
 
     def test_rows_that_changed_places_are_found(self, ledger: Ledger) -> None:
         self.forge(
