@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from leadline.datasets.scan import LeadlineError
+from leadline.inference.interruption import held_back
 from leadline.inference.rescore.fetch import content_hash
 from leadline.inference.rescore.item import Item, Job, Result
 
@@ -135,7 +136,8 @@ class Pool:
     def _start(self) -> _Process:
         here, there = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(there, self.job), daemon=True, name="leadline-worker")
-        process.start()
+        with held_back():
+            process.start()
         there.close()
         return _Process(process, here, since=time.monotonic())
 

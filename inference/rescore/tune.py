@@ -1,4 +1,9 @@
-"""How many workers, threads and scans at once: measured on the archive's own first scans, not guessed."""
+"""How many workers, how many threads that read: measured on the archive's own first scans, not guessed.
+
+On the CPU every inference is of one scan on one thread, whatever is measured: another number of either changes the
+last bits of a score now and then, and with them a verdict's bytes. What may be chosen changes no bit. An accelerator
+takes several scans at a time if that is faster; there the last digit may differ from run to run.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +12,32 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import cycle, takewhile
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from leadline.datasets.scan import LeadlineError, Scan
+from leadline.datasets.scan import LeadlineError
 from leadline.inference.cpu import available_cores
+from leadline.inference.interruption import held_back
 from leadline.inference.rescore.item import Item, Job
+
+if TYPE_CHECKING:
+    from leadline.inference.engine import Engine
 
 SAMPLE = 24
 """Items that are looked at; a shorter archive is not worth the measurement."""
 
-BATCHES = (2, 4)
+GOOD = 8
+"""Of them so many that can be screened are measured with."""
+
+BATCHES = (1, 2, 4)
+"""Scans at a time that are tried on an accelerator."""
+
 GAIN = 1.05
-"""Another plan than one thread, one scan must be faster by this factor: it costs memory, and evenness."""
+"""Another plan than the usual one must be faster by this factor: what is measured in a second is not sure."""
 
 SECONDS = 1.0
-"""So long each plan is tried, at least once over the sample."""
+"""So long each plan is tried."""
 
 START_S = 300.0
 """So long is waited for the process that measures."""
@@ -40,14 +54,12 @@ class Plan:
 
     Attributes:
         workers: processes.
-        threads: of one inference.
-        batch: scans of one inference.
+        batch: scans of one inference; always 1 on the CPU.
         readers: threads of each worker that read and decode ahead of the inference, see `Job`.
         rates: what was measured, scans a second by plan; empty where nothing was.
     """
 
     workers: int
-    threads: int = 1
     batch: int = 1
     readers: int = 0
     rates: tuple[tuple[str, float], ...] = ()
@@ -56,21 +68,33 @@ class Plan:
         def few(n: int, what: str) -> str:
             return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
-        said = f"{few(self.workers, 'worker')}, {few(self.threads, 'thread')} and {few(self.batch, 'scan')} at a time"
-        return said + (f" ({', '.join(f'{n}: {r:.1f}/s' for n, r in self.rates)})" if self.rates else "")
+        said = f"{few(self.workers, 'worker')} with {few(self.readers, 'reading thread')}"
+        said += f", {self.batch} scans at a time" if self.batch > 1 else ""
+        return said + (f" ({'; '.join(f'{n}: {r:.1f}/s' for n, r in self.rates)})" if self.rates else "")
 
 
 def default(job: Job, workers: int | None) -> Plan:
-    """The plan where nothing is measured: a worker a core, one thread each. The container's CPU quota counts."""
+    """The plan where nothing is measured: a worker a core. The container's CPU quota counts.
+
+    None reads ahead where every core has a worker that decodes and scores in turn.
+    """
     cores = available_cores()
     count = workers or (cores if job.provider is None else min(cores, MOST_GPU_WORKERS))
-    return Plan(count, readers=readers(job, count, 1))
+    return Plan(count, readers=0 if job.provider is None and count >= cores else READERS)
 
 
-def readers(job: Job, workers: int, threads: int) -> int:
-    """Reading threads of each worker: none where every core has a worker that decodes and scores in turn."""
-    every_core_busy = threads == 1 and workers >= available_cores()
-    return 0 if job.provider is None and every_core_busy else READERS
+def plans(job: Job, usual: Plan, fixed: bool) -> list[Plan]:
+    """What may be chosen, the usual plan first.
+
+    Args:
+        job: what will be done.
+        usual: from `default`.
+        fixed: its number of workers must stay.
+    """
+    if job.provider is not None:
+        return [replace(usual, batch=batch) for batch in BATCHES]
+    counts = [usual.workers] if fixed else [usual.workers, usual.workers // 2]
+    return list(dict.fromkeys([usual, *(Plan(n, readers=r) for n in counts if n for r in (0, READERS))]))
 
 
 def choose(job: Job, sample: list[Item], workers: int | None) -> Plan:
@@ -87,7 +111,8 @@ def choose(job: Job, sample: list[Item], workers: int | None) -> Plan:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_measure, args=(there, job, sample, plan, workers is not None), daemon=True)
-    process.start()
+    with held_back():
+        process.start()
     there.close()
     try:
         patience, found = START_S, None
@@ -122,17 +147,14 @@ def _measure(pipe: Connection, job: Job, sample: list[Item], plan: Plan, fixed: 
 
 
 def measured(
-    job: Job, sample: list[Item], plan: Plan, fixed: bool, going_on: Callable[[], None] = lambda: None
+    job: Job, sample: list[Item], usual: Plan, fixed: bool, going_on: Callable[[], None] = lambda: None
 ) -> Plan:
-    """Try plans on the scans of a sample that can be read.
-
-    A plan counts only if its answers are the very bits of one scan on one thread: then a run that was interrupted
-    and went on under another plan ends with the same ledger.
+    """Try plans on the scans of a sample that can be screened.
 
     Args:
         job: what will be done.
         sample: items to try it on.
-        plan: where nothing can be measured.
+        usual: taken where nothing can be measured, and where nothing is clearly faster.
         fixed: its number of workers must stay.
         going_on: is called after each step.
 
@@ -140,66 +162,47 @@ def measured(
         LeadlineError: the model cannot be used.
     """
     from leadline.inference.engine import Engine
-    from leadline.inference.rescore.fetch import load
+    from leadline.inference.rescore.worker import Worker
 
-    scans: list[Scan] = []
-    for item in sample:
-        going_on()
-        try:
-            scans.append(load(item, job.settings))
-        except Exception:  # the run itself will tell of it
-            continue
-        if len(scans) == max(BATCHES):
-            break
-    if not scans:
-        return plan
-    scans = (scans * max(BATCHES))[: max(BATCHES)]
+    engine = Engine(job.model, job.provider, job.threads)
     going_on()
-    single = Engine(job.model, job.provider, 1)
-    answers = [s.score for s in single.score_batch(scans[:1])] and [single.score(s).score for s in scans]
-    share = 1 if fixed else plan.workers
-    rates: dict[tuple[int, int, int], float] = {(plan.workers, 1, 1): _rate(lambda: _each(single, scans), scans, share)}
-    best = (plan.workers, 1, 1)
-    for batch in BATCHES:
+    worker, good = Worker(job, engine), []
+    for item in sample:  # one by one: of those that fail the run itself will tell
+        good += [item for result in worker.run([item]) if result.outcome == "done"]
         going_on()
-        groups = [scans[i : i + batch] for i in range(0, len(scans), batch)]
-        if [s.score for g in groups for s in single.score_batch(g)] != answers:
-            continue
-        rates[plan.workers, 1, batch] = _rate(lambda g=groups: [single.score_batch(x) for x in g], scans, share)  # type: ignore[misc]
-        if rates[plan.workers, 1, batch] > GAIN * rates[best]:
-            best = (plan.workers, 1, batch)
-    if not fixed and job.provider is None and plan.workers > 1:
+        if len(good) == GOOD:
+            break
+    worker.close()
+    if not good:
+        return usual
+    rates: dict[Plan, float] = {}
+    for plan in plans(job, usual, fixed):
+        rates[plan] = _rate(apply(job, plan), min(plan.workers, available_cores()), engine, good)
         going_on()
-        wide = Engine(job.model, job.provider, plan.workers)
-        if [wide.score(s).score for s in scans] == answers:
-            rates[1, plan.workers, 1] = _rate(lambda: _each(wide, scans), scans, 1)
-            if rates[1, plan.workers, 1] > GAIN * rates[best]:
-                best = (1, plan.workers, 1)
-    told = tuple((f"{w}x{t} threads, {b} at a time", r) for (w, t, b), r in rates.items())
-    return Plan(*best, readers(job, best[0], best[1]), told)
+    best = max(rates, key=lambda plan: rates[plan])
+    chosen = best if rates[best] > GAIN * rates[usual] else usual
+    return replace(chosen, rates=tuple((str(plan), rate) for plan, rate in rates.items()))
 
 
-def _each(engine: object, scans: list[Scan]) -> object:
-    return [engine.score(scan) for scan in scans]  # type: ignore[attr-defined]
+def _rate(job: Job, count: int, engine: Engine, items: list[Item]) -> float:
+    """Scans a second of so many workers at once, which share an engine."""
+    from leadline.inference.rescore.worker import Worker
 
-
-def _rate(work: Callable[[], object], scans: list[Scan], together: int) -> float:
-    """Scans a second when so many callers do the work at once."""
-    work()
-
-    def repeat(_: int) -> int:
-        done, end = 0, time.monotonic() + SECONDS
-        while not done or time.monotonic() < end:
-            work()
-            done += 1
-        return done
-
+    workers = [Worker(job, engine) for _ in range(count)]
     started = time.monotonic()
-    with ThreadPoolExecutor(together) as pool:
-        rounds = sum(pool.map(repeat, range(together)))
-    return float(np.round(rounds * len(scans) / (time.monotonic() - started), 3))
+
+    def work(worker: Worker) -> int:
+        endless = takewhile(lambda _: time.monotonic() < started + SECONDS, cycle(items))
+        return sum(1 for _ in worker.run(endless))
+
+    with ThreadPoolExecutor(count) as pool:
+        done = sum(pool.map(work, workers))
+    rate = done / (time.monotonic() - started)
+    for worker in workers:
+        worker.close()
+    return round(rate, 3)
 
 
 def apply(job: Job, plan: Plan) -> Job:
     """The job under a plan."""
-    return replace(job, threads=plan.threads, batch=plan.batch, readers=plan.readers)
+    return replace(job, batch=plan.batch, readers=plan.readers)

@@ -74,8 +74,8 @@ def test_the_verdicts_are_those_of_screen(
 
 @pytest.mark.parametrize(
     "plan",
-    [Plan(2), Plan(1, threads=2, readers=2), Plan(2, batch=4), Plan(1, threads=2, batch=3, readers=1)],
-    ids=["two workers", "threads and readers", "batches", "all of them"],
+    [Plan(2), Plan(1, readers=2), Plan(2, readers=1)],
+    ids=["two workers", "readers", "both"],
 )
 def test_no_plan_changes_the_ledger(
     plan: Plan, undisturbed: Path, scans: Path, models: Any, tmp_path: Path, matters: Rows
