@@ -2,150 +2,97 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from leadline.datasets.formats.decoded import LARGEST_FILE
-from leadline.datasets.formats.files import SUFFIXES
 from leadline.datasets.scan import LeadlineError
-from leadline.inference.rescore.fetch import open_binary
-from leadline.inference.rescore.item import Item, Part
+from leadline.inference.rescore.item import Item
+from leadline.inference.rescore.names import is_zip, scan_name
+from leadline.inference.rescore.stores import public, reason
+from leadline.inference.rescore.tars import read_tar
+from leadline.inference.rescore.zips import open_zip, read_zip
 
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-MOST_HALVES = 64
-"""Halves of pairs that wait for their other half inside one archive; beyond that they are taken as they are."""
+MOST_HELD = 1_000_000_000
+"""Bytes of halves that wait on the disk for their other half inside one compressed tar; elsewhere they take none."""
 
-
-def is_archive(source: str) -> bool:
-    """Whether a source is a tar or zip archive, by its name."""
-    return source.lower().endswith((*TARS, ".zip")) and not os.path.isdir(source)
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, ArithmeticError, LookupError, NotImplementedError)
+"""What `tarfile` and `zipfile` raise for archives that are none, damaged, or made to do harm."""
 
 
 def count(source: str) -> int | None:
-    """How many members of a zip archive look like scans; `None` for others, which only reading would tell."""
-    if not source.lower().endswith(".zip"):
-        return None
-    try:
-        with open_binary(source) as stream, zipfile.ZipFile(stream) as archive:
-            return sum(_wanted(name) for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return None
-
-
-def members(source: str) -> Iterator[Item]:
-    """The scans of an archive, in its order. A damaged end is an item with an error; what came before counts.
+    """How many members of a zip archive look like scans; `None` for others, which only reading would tell.
 
     Raises:
-        LeadlineError: it does not exist or may not be read.
+        Exception: as `open_zip` does.
     """
-    halves: dict[str, Item] = {}
-    try:
-        stamp = _stamp(source)
-        found = _zip(source, stamp) if source.lower().endswith(".zip") else _tar(source, stamp)
-        for item in found:
-            yield from paired(item, halves)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
-        yield Item(source, error=f"is damaged ({' '.join(str(error).split())[:120]}); scans behind the damage are lost")
-    except OSError as error:
-        if "://" not in source and not os.path.exists(source):
-            raise LeadlineError(f"{source}: does not exist; check the spelling of the source") from error
-        yield Item(source, error=f"cannot be read to its end ({error.strerror or error})")
-    yield from halves.values()
+    if not is_zip(source):
+        return None
+    with open_zip(source) as archive:
+        return sum(scan_name(name) for name in archive.namelist())
 
 
-def paired(item: Item, halves: dict[str, Item]) -> Iterator[Item]:
-    """Both halves of a pair as one item as soon as both are known; other items at once.
+def members(source: str, stamp: str) -> Iterator[Item]:
+    """The scans of an archive, in its order. A damaged end is an item with an error; what came before counts.
 
     Args:
-        item: of one part.
-        halves: halves that wait; what is left in the end has no other half.
+        source: path or URL.
+        stamp: of the archive, see `stamp_of`.
+
+    Raises:
+        LeadlineError: there is no room for what a compressed archive holds.
     """
-    name = PurePosixPath(item.parts[0].name if item.parts else "")
-    stem = name.stem.lower()
-    if not stem.endswith(("_high", "_low")):
-        yield item
-        return
-    is_high = stem.endswith("_high")
-    base = f"{PurePosixPath(item.place).parent}/{name.stem[: -5 if is_high else -4]}"
-    other = halves.get(base)
-    if other is None:
-        if len(halves) >= MOST_HALVES:
-            yield halves.pop(next(iter(halves)))
-        halves[base] = item
-        return
-    del halves[base]
-    high, low = (item, other) if is_high else (other, item)
-    stamp = f"{high.stamp}+{low.stamp}" if high.stamp and low.stamp else ""
-    yield replace(high, stamp=stamp, parts=high.parts + low.parts)
-
-
-def _tar(source: str, stamp: str) -> Iterator[Item]:
-    """Members of a tar: of an uncompressed one only where they lie, of a compressed one their bytes."""
-    plain = source.lower().endswith(".tar")
-    with open_binary(source) as stream, tarfile.open(fileobj=stream, mode="r:" if plain else "r|*") as archive:
-        while (member := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # else every header of the archive stays in memory
-            if not member.isreg() or not _wanted(member.name):
-                continue
-            item = Item(f"{source}!{member.name}", f"{stamp}:{member.offset}", taken=_date(member.mtime))
-            part = Part(member.name, source, "slice", member.offset_data, member.size)
-            if member.size > LARGEST_FILE or member.issparse():
-                what = "is stored sparsely" if member.issparse() else f"has {member.size / 1e9:.1f} GB"
-                yield replace(item, error=f"{what}, which no scan has")
-                continue
-            if not plain:
-                content = archive.extractfile(member)
-                data = content.read() if content is not None else b""
-                part = replace(part, how="bytes", data=data, offset=0)
-            yield replace(item, parts=(part,))
-
-
-def _zip(source: str, stamp: str) -> Iterator[Item]:
-    with open_binary(source) as stream, zipfile.ZipFile(stream) as archive:
-        last = {info.filename: info for info in archive.infolist() if not info.is_dir() and _wanted(info.filename)}
-    for name, info in last.items():
-        try:
-            taken: str | None = datetime(*info.date_time).date().isoformat()
-        except ValueError:
-            taken = None
-        item = Item(f"{source}!{_readable(info)}", f"{stamp}:{info.header_offset}", taken=taken)
-        if info.flag_bits & 1:
-            yield replace(item, error="is encrypted")
-        elif info.file_size > LARGEST_FILE:
-            yield replace(item, error=f"unpacks to {info.file_size / 1e9:.1f} GB, which no scan has")
-        else:
-            yield replace(item, parts=(Part(name, source, "zip", size=info.file_size),))
-
-
-def _readable(info: zipfile.ZipInfo) -> str:
-    """A member's name. Where the archive does not say that it is UTF-8, it often is all the same."""
-    if info.flag_bits & 0x800:
-        return info.filename
+    pairs = Pairs()
+    place = public(source)
     try:
-        return info.filename.encode("cp437").decode("utf-8")
-    except (UnicodeEncodeError, UnicodeDecodeError):
-        return info.filename
+        for item in read_zip(source, stamp) if is_zip(source) else read_tar(source, stamp):
+            yield from pairs.put(item)
+    except LeadlineError:
+        raise
+    except DAMAGE as error:
+        yield Item(place, error=f"is damaged ({reason(error)[:120]}); scans behind the damage are lost")
+    except Exception as error:  # each store has its own
+        said = (error.strerror if isinstance(error, OSError) else None) or reason(error)
+        yield Item(place, error=f"cannot be read to its end ({said})")
+    yield from pairs.rest()
 
 
-def _wanted(name: str) -> bool:
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+class Pairs:
+    """Makes one item of the two halves of a pair, wherever in an archive or folder they lie."""
 
+    def __init__(self) -> None:
+        self._halves: dict[str, Item] = {}
+        self._held = 0
 
-def _stamp(source: str) -> str:
-    if "://" in source:
-        return ""
-    status = Path(source).stat()
-    return f"{status.st_size}:{status.st_mtime_ns}"
+    def put(self, item: Item) -> Iterator[Item]:
+        """Take an item of one part; both halves of a pair come back as soon as both are known, others at once."""
+        name = PurePosixPath(item.parts[0].name if item.parts else "")
+        stem = name.stem.lower()
+        if not stem.endswith(("_high", "_low")):
+            yield item
+            return
+        is_high = stem.endswith("_high")
+        base = f"{PurePosixPath(item.place).parent}/{name.stem[: -5 if is_high else -4]}"
+        if base not in self._halves:
+            self._halves[base] = item
+            self._held += item.held
+            while self._held > MOST_HELD:
+                far = self._taken(next(iter(self._halves)))
+                error = f"has no other half within {MOST_HELD / 1e9:g} GB; store the archive uncompressed, or as .zip"
+                yield replace(far, parts=(), error=error)
+            return
+        other = self._taken(base)
+        high, low = (item, other) if is_high else (other, item)
+        stamp = f"{high.stamp}+{low.stamp}" if high.stamp and low.stamp else ""
+        yield replace(high, stamp=stamp, parts=high.parts + low.parts)
 
+    def rest(self) -> Iterator[Item]:
+        """Halves whose other half never came."""
+        yield from self._halves.values()
 
-def _date(seconds: float) -> str | None:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
-    except (OverflowError, OSError, ValueError):
-        return None
+    def _taken(self, base: str) -> Item:
+        half = self._halves.pop(base)
+        self._held -= half.held
+        return half

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,13 @@ from leadline.inference.interruption import INTERRUPTED, Interruption
 
 if TYPE_CHECKING:
     from leadline.inference.rescore.item import Item
+    from leadline.inference.rescore.manifest import Manifest
 
 SOME_FAILED, WRONG_USE, CEILING, STUCK = 1, 2, 3, 4
 """Exit codes."""
+
+MOST_LOST = 5
+"""So many wrong paths of a manifest are told one by one."""
 
 
 @click.command(short_help="Screen a whole archive into a ledger.")
@@ -78,8 +83,8 @@ def rescore(
       leadline rescore s3://scans/2026 --ledger postgresql://customs@db/cargo --manifest goods.parquet
       leadline rescore archive/ --ledger cargo.ledger --model candidate.onnx --shadow
 
-    Exit code: 0 all were screened, 1 some could not be, 2 wrong use, 3 too many failures, 4 stopped by the
-    ledger, its disk or the workers, 130 interrupted.
+    Exit code: 0 all were screened, 1 some could not be, or a line of --manifest meets no scan, 2 wrong use, 3 too
+    many failures, 4 stopped by the ledger, its disk or the workers, 130 interrupted.
     """
     if threshold is not None and false_alarm_rate is not None:
         raise click.UsageError("--threshold and --false-alarm-rate exclude each other; give one of them")
@@ -103,7 +108,7 @@ def rescore(
     from leadline.inference.ledger import Ledger
     from leadline.inference.rescore import sources as places
     from leadline.inference.rescore.item import Job, job_identity
-    from leadline.inference.rescore.lists import Manifest
+    from leadline.inference.rescore.manifest import Manifest
     from leadline.inference.rescore.pipeline import Run, TooManyFailures
     from leadline.inference.rescore.progress import Progress
     from leadline.inference.screening import Settings
@@ -145,12 +150,13 @@ def rescore(
             click.echo("interrupted; what was screened is recorded, the same command goes on from here", err=True)
             code = INTERRUPTED
         failed = run.tally.failed + run.tally.known_failed
+        lost = _lost(declared, progress.say) if declared is not None and not code else 0
         if failed and not quiet:
             for reason in run.tally.last_errors:
                 progress.say(f"failed: {reason}")
         if not code and not run.tally.done:
             raise click.UsageError(f"{', '.join(sources)}: no scans in there")
-    ctx.exit(code or (SOME_FAILED if failed else 0))
+    ctx.exit(code or (SOME_FAILED if failed or lost else 0))
 
 
 def _work(
@@ -160,6 +166,7 @@ def _work(
     from itertools import chain, islice
 
     from leadline.inference.rescore import tune
+    from leadline.inference.rescore.pipeline import BULK
     from leadline.inference.rescore.pool import Pool
 
     if engine == "ray":
@@ -171,13 +178,32 @@ def _work(
         return
     fresh = run.fresh(items)
     sample = list(islice(fresh, tune.SAMPLE))
-    plan = tune.choose(run.job, sample, workers)
+    # Members that come with their bytes would be in memory all at once for the process that measures.
+    light = sum(item.held for item in sample) < BULK
+    plan = tune.choose(run.job, sample if light else [], workers)
     if plan.rates:
         progress.say(f"measured: {plan}")
     run.job = tune.apply(run.job, plan)
     pool = Pool(run.job, min(plan.workers, max(len(sample), 1)), run.stopping)
     stack.callback(pool.close)
     yield from run.go_on(chain(sample, fresh), pool)
+
+
+def _lost(manifest: Manifest, say: Callable[[str], None]) -> int:
+    """Tell of the manifest's lines that spoke of no scan; return how many of them name what is nowhere."""
+    lost = left_out = 0
+    for line in manifest.unused():
+        if os.path.exists(line.path):
+            left_out += 1
+            continue
+        lost += 1
+        if lost <= MOST_LOST:
+            say(f"{manifest.source} line {line.line}: {line.path} is no scan of the sources; correct the path")
+    if lost > MOST_LOST:
+        say(f"{manifest.source}: {lost - MOST_LOST} more of its lines meet no scan of the sources")
+    if left_out:
+        say(f"{manifest.source}: {left_out} of its scans were not in the sources, and not screened")
+    return lost
 
 
 def _sum(counts: Iterator[int | None]) -> int | None:

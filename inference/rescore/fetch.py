@@ -7,14 +7,9 @@ import hashlib
 import os
 import re
 import tempfile
-import threading
 import time
-import zipfile
-from collections import OrderedDict
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
 
 from leadline.datasets.formats import read_scan
 from leadline.datasets.formats.decoded import LARGEST_FILE
@@ -22,6 +17,8 @@ from leadline.datasets.formats.files import pair_of
 from leadline.datasets.formats.picture import PNG_MAGIC, png_bits
 from leadline.datasets.scan import LeadlineError, Scan, ScanError
 from leadline.inference.rescore.item import Item, Part
+from leadline.inference.rescore.stores import open_binary, reason, store
+from leadline.inference.rescore.zips import from_zip
 from leadline.inference.screening import Settings
 
 TRIES, PAUSE_S = 3, 0.5
@@ -97,7 +94,7 @@ def fetch(part: Part, place: str) -> bytes:
         ScanError: they cannot be had, or there are more of them than a scan has.
     """
     if part.how == "bytes":
-        return part.data
+        return bytes(part.data)
     if part.size > LARGEST_FILE:
         raise ScanError(place, f"has {part.size / 1e9:.1f} GB, more than a scan can have", "export one scan a file")
     try:
@@ -107,7 +104,7 @@ def fetch(part: Part, place: str) -> bytes:
                     stream.seek(part.offset)
                     data = stream.read(part.size)
             case "zip":
-                data = _from_zip(part)
+                data = from_zip(part)
             case _:
                 data = _from_store(part)
     except ScanError:
@@ -115,8 +112,7 @@ def fetch(part: Part, place: str) -> bytes:
     except FileNotFoundError as error:
         raise ScanError(place, "does not exist any more", "see who removes files during the run") from error
     except Exception as error:  # zlib, zipfile and object stores each raise types of their own
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise ScanError(place, f"cannot be read ({reason})", "check the archive or the connection") from error
+        raise ScanError(place, f"cannot be read ({reason(error)})", "check the archive or the connection") from error
     if len(data) < part.size:
         raise ScanError(place, "ends early", "copy the archive again")
     return data
@@ -139,44 +135,6 @@ def announce(item: Item) -> None:
         os.close(descriptor)
 
 
-def open_binary(place: str) -> BinaryIO:
-    """A file, local or behind a URL, open for reading.
-
-    Raises:
-        OSError: as `open` does.
-        LeadlineError: no fsspec, or it knows no such URL.
-    """
-    if "://" not in place:
-        return open(place, "rb")
-    fs, path = store(place)
-    opened: BinaryIO = fs.open(path, "rb")
-    return opened
-
-
-@lru_cache(maxsize=8)
-def _fsspec(scheme: str) -> Any:
-    try:
-        import fsspec
-
-        return fsspec.filesystem(scheme, skip_instance_cache=False, use_listings_cache=False)
-    except ImportError as error:
-        raise LeadlineError(
-            f"{scheme}://: needs a package that is not installed ({error}); pip install 'leadline[cluster]'"
-        ) from error
-    except ValueError as error:
-        raise LeadlineError(f"{scheme}://: {error}; give a folder, an archive, a list, or a URL like s3://") from error
-
-
-def store(url: str) -> tuple[Any, str]:
-    """fsspec's file system of a URL, and the path in it.
-
-    Raises:
-        LeadlineError: no fsspec, or it knows no such URL.
-    """
-    fs = _fsspec(url.partition("://")[0])
-    return fs, fs._strip_protocol(url)
-
-
 def _from_store(part: Part) -> bytes:
     fs, path = store(part.container)
     for attempt in range(TRIES - 1):
@@ -189,24 +147,6 @@ def _from_store(part: Part) -> bytes:
             time.sleep(PAUSE_S * 2**attempt)
     last: bytes = fs.cat_file(path)
     return last
-
-
-_ZIPS: OrderedDict[str, zipfile.ZipFile] = OrderedDict()
-_ZIPS_LOCK = threading.Lock()
-
-
-def _from_zip(part: Part) -> bytes:
-    """One member; the archive's directory is kept, for reading it costs more than a scan."""
-    with _ZIPS_LOCK:  # readers share an archive; one that another closes would fail them
-        archive = _ZIPS.pop(part.container, None) or zipfile.ZipFile(open_binary(part.container))
-        _ZIPS[part.container] = archive
-        while len(_ZIPS) > 2:
-            _ZIPS.popitem(last=False)[1].close()
-        with archive.open(archive.getinfo(part.name)) as stream:
-            data = stream.read(part.size + 1)  # a forged size must not fill the memory
-    if len(data) > part.size:
-        raise ValueError("holds more than its directory says")
-    return data
 
 
 def _ordinary(data: bytes) -> bool:

@@ -11,6 +11,7 @@ from leadline.datasets.formats.palette import palette
 from leadline.datasets.scan import KINDS, Declaration
 from leadline.inference.ledger.events import Event, key_of
 from leadline.inference.ledger.store import Seen
+from leadline.inference.rescore.spool import Spooled
 from leadline.inference.screening import Settings
 from leadline.models import contract
 from leadline.models.contract import ModelError
@@ -32,7 +33,7 @@ class Part:
         container: path or URL of a tar or zip archive, or of the object itself.
         how: `"slice"` of an uncompressed tar, `"zip"` member, `"object"` of a store, `"bytes"` read already.
         offset, size: of a slice; `size` also bounds the others.
-        data: of `"bytes"`.
+        data: of `"bytes"`, on the disk until a worker is given it.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Part:
     how: Literal["slice", "zip", "object", "bytes"]
     offset: int = 0
     size: int = 0
-    data: bytes = field(default=b"", repr=False)
+    data: bytes | Spooled = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,14 @@ class Item:
     """One scan of an archive, not yet read.
 
     Attributes:
-        place: what people call it: a path, `archive.tar!member`, or a URL.
+        place: what people call it: a path, `archive.tar!member`, or a URL without its secrets.
         stamp: size and time, or an object's tag; another stamp means another content. Empty: unknown.
         path: the file, if it is one on a local file system.
         parts: else where its bytes lie; two for a pair of energies.
         declaration: the declared goods.
         taken: when the scan was made as far as it is known, ISO 8601 date.
         error: why it cannot be read, if finding it has shown that.
+        offset: where a member of a tar begins there: another may have the same name.
     """
 
     place: str
@@ -64,10 +66,17 @@ class Item:
     declaration: Declaration | None = None
     taken: str | None = None
     error: str | None = None
+    offset: int | None = None
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait in a spool."""
+        return sum(part.size for part in self.parts if part.how == "bytes")
 
     def identity(self) -> str:
         """What stands for this place under this declaration, 64 hexadecimal digits."""
-        return key_of("place", self.place, declared(self.declaration))
+        at = () if self.offset is None else (self.offset,)
+        return key_of("place", self.place, declared(self.declaration), *at)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Protocol, TypeVar
 
 from leadline.datasets.scan import LeadlineError
@@ -16,6 +15,9 @@ from leadline.inference.rescore.recorder import Recorder
 
 LOOKED_UP = 256
 """Items that are compared with the ledger at once."""
+
+BULK = 64_000_000
+"""Fewer, if members of a compressed archive that come with their bytes have more than this together."""
 
 PATIENCE_S = 600.0
 """A database that does not answer is asked again for so long before the run gives up."""
@@ -27,6 +29,18 @@ T = TypeVar("T")
 
 JUDGED_FROM = 50
 """A share of failures means something after so many items."""
+
+
+def _portion(items: Iterator[Item]) -> list[Item]:
+    """The next items, as many as are looked up at once."""
+    portion: list[Item] = []
+    held = 0
+    for item in items:
+        portion.append(item)
+        held += item.held
+        if len(portion) >= LOOKED_UP or held >= BULK:
+            break
+    return portion
 
 
 class Engine(Protocol):
@@ -65,12 +79,12 @@ class Ceiling:
             raise ValueError("a negative number")
         return cls(count=count)
 
-    def reached(self, tally: Tally) -> bool:
-        """Whether a run must stop."""
+    def reached(self, tally: Tally, over: bool = False) -> bool:
+        """Whether a run must stop, or was above the ceiling now that it is over."""
         if self.count is not None and tally.failed > self.count:
             return True
         worked = tally.screened + tally.failed
-        return self.share is not None and worked >= JUDGED_FROM and tally.failed > self.share * worked
+        return self.share is not None and (over or worked >= JUDGED_FROM) and tally.failed > self.share * worked
 
 
 @dataclass
@@ -82,6 +96,7 @@ class Tally:
         failed: items that could not be screened.
         known: items that an earlier run has dealt with, not looked at again.
         known_failed: those of them that failed then.
+        written: verdicts and failures that the ledger has taken.
         recorded: verdicts that are new in the ledger.
         repeated: verdicts that it held already: the same scan under another name.
         skipped: ordinary pictures.
@@ -93,6 +108,7 @@ class Tally:
     failed: int = 0
     known: int = 0
     known_failed: int = 0
+    written: int = 0
     recorded: int = 0
     repeated: int = 0
     skipped: int = 0
@@ -164,11 +180,13 @@ class Run:
                     raise TooManyFailures(self._ceiling_said())
         finally:
             recorder.close()
+        if not self.stopping() and self.ceiling.reached(self.tally, over=True):
+            raise TooManyFailures(self._ceiling_said())
 
     def fresh(self, items: Iterable[Item]) -> Iterator[Item]:
         """Items that no earlier run of the same job has dealt with."""
         rest = iter(items)
-        while portion := list(islice(rest, LOOKED_UP)):
+        while portion := _portion(rest):
             places = {item.identity(): item for item in portion if item.stamp}
             known = self._patient(lambda places=places: self.ledger.seen(self.job.identity, list(places)))  # type: ignore[misc]
             for item in portion:
@@ -192,6 +210,7 @@ class Run:
         if not events and not seen:
             return
         numbers = self._patient(lambda: self.ledger.append(events, seen))
+        self.tally.written += len(events)
         verdicts = [n for n, e in zip(numbers, events, strict=True) if e.kind == self.job.kind]
         self.tally.recorded += sum(n is not None for n in verdicts)
         self.tally.repeated += sum(n is None for n in verdicts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -116,13 +117,16 @@ class Progress:
         if tally.known:
             failed = f", {tally.known_failed} of them failed then" if tally.known_failed else ""
             text += f"; {tally.known} done in an earlier run{failed}"
+        if lost := self._worked() - tally.written:
+            text += f"; {lost} of these scans not recorded, so the same command screens them again"
         return text
 
     def _worked(self) -> int:
         return self.tally.screened + self.tally.failed
 
     def _count(self, estimate: Callable[[], int | None]) -> None:
-        self.total = estimate()
+        with contextlib.suppress(Exception):  # what is wrong with a source is told by whoever reads it
+            self.total = estimate()
 
 
 def _clock(seconds: float | None) -> str:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from leadline.datasets.formats.files import SUFFIXES, is_scan, pair_of
 from leadline.datasets.scan import LeadlineError
 from leadline.inference.rescore import archives
-from leadline.inference.rescore.fetch import store
 from leadline.inference.rescore.item import Item, Part
-from leadline.inference.rescore.lists import Listed, Manifest, is_list, read_list
+from leadline.inference.rescore.lists import Listed, is_list, read_list
+from leadline.inference.rescore.manifest import Manifest
+from leadline.inference.rescore.names import date_of, is_archive
+from leadline.inference.rescore.stores import changed, public, reason, stamp_of, store, version
 
 LISTING = 50_000
 """Names of a folder that are sorted together; a folder of more is taken in portions."""
@@ -38,9 +41,9 @@ def items(source: str, *, pseudocolour: bool = False) -> Iterator[Item]:
     if is_list(source):
         if not remote and not os.path.exists(source):
             raise LeadlineError(f"{source}: does not exist; check the spelling of the source")
-        yield from _listed(read_list(source), Path(source).parent, pseudocolour)
-    elif archives.is_archive(source):
-        yield from archives.members(source)
+        yield from _listed(read_list(source), source, pseudocolour)
+    elif is_archive(source):
+        yield from archives.members(source, stamp_of(source))
     elif remote:
         yield from _objects(source)
     elif os.path.isdir(source):
@@ -52,17 +55,29 @@ def items(source: str, *, pseudocolour: bool = False) -> Iterator[Item]:
 
 
 def estimate(source: str) -> int | None:
-    """About how many scans a source has, `None` where only reading it would tell; a folder may be above the truth."""
-    try:
-        if is_list(source):
-            return sum(1 for _ in read_list(source))
-        if "://" in source or not os.path.isdir(source):
-            return archives.count(source)
-        return sum(
-            1 for _, _, names in os.walk(source) for n in names if not n.startswith(".") and _ending(n) in SUFFIXES
-        )
-    except (LeadlineError, OSError):
-        return None
+    """About how many scans a source has, `None` where only reading it would tell; a folder may be above the truth.
+
+    Raises:
+        Exception: it cannot be counted; whoever reads it will say why.
+    """
+    if is_list(source):
+        return sum(1 for _ in read_list(source))
+    if "://" in source or not os.path.isdir(source):
+        return archives.count(source)
+    total = 0
+    for folder, _, names in os.walk(source):
+        for name in names:
+            if name.startswith("."):
+                continue
+            path = os.path.join(folder, name)
+            if is_archive(path) and os.path.isfile(path):
+                inside = archives.count(path)
+                if inside is None:
+                    return None
+                total += inside
+            else:
+                total += _ending(name) in SUFFIXES
+    return total
 
 
 def declare(found: Iterable[Item], manifest: Manifest | None) -> Iterator[Item]:
@@ -83,24 +98,30 @@ def file_item(path: Path) -> Item:
             stamp += f"+{beside.st_size}:{beside.st_mtime_ns}"
     except (OSError, ValueError):
         return Item(str(path), path=str(path))
-    return Item(str(path), stamp, str(path), taken=_date(status.st_mtime))
+    return Item(str(path), stamp, str(path), taken=date_of(status.st_mtime))
 
 
-def _listed(lines: Iterable[Listed], folder: Path, pseudocolour: bool) -> Iterator[Item]:
+def _listed(lines: Iterable[Listed], source: str, pseudocolour: bool) -> Iterator[Item]:
+    folder = Path(source).parent
     for line in lines:
-        if "://" in line.path:
-            fs, inside = store(line.path)
-            try:
-                found = fs.info(inside)
-            except Exception as error:  # each store has its own
-                item = Item(line.path, error=f"cannot be found ({' '.join(str(error).split())[:100]})")
-            else:
-                item = _object(line.path, found)
+        if line.error is not None:
+            place = public(str(folder / line.path) if line.path and "://" not in line.path else line.path)
+            item = Item(place or f"{public(source)} line {line.line}", error=f"{line.error} (line {line.line})")
+        elif "://" in line.path:
+            item = _listed_object(line.path)
         else:
             beside = folder / line.path
-            path = beside if beside.exists() or not os.path.exists(line.path) else Path(line.path)
+            path = beside if os.path.exists(beside) or not os.path.exists(line.path) else Path(line.path)
             item = file_item(_first(path))
         yield replace(item, declaration=line.declaration, taken=line.taken or item.taken)
+
+
+def _listed_object(url: str) -> Item:
+    try:
+        fs, inside = store(url)
+        return _object(url, fs.info(inside))
+    except Exception as error:  # each store has its own
+        return Item(public(url), error=f"cannot be found ({reason(error)[:100]})")
 
 
 def _first(path: Path) -> Path:
@@ -152,8 +173,21 @@ def _file(path: Path, pseudocolour: bool) -> Iterator[Item]:
     high, low = pair_of(path)
     if low == path and high is not None:  # comes with its other half
         return
-    if is_scan(path, pseudocolour):
+    if is_archive(str(path)):
+        yield from _archive_in_folder(path)
+    elif is_scan(path, pseudocolour):
         yield file_item(path)
+
+
+def _archive_in_folder(path: Path) -> Iterator[Item]:
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        return
+    try:
+        stamp = stamp_of(str(path))
+    except LeadlineError:
+        yield Item(str(path), error="is an archive that is not there any more, or a link to none")
+    else:
+        yield from archives.members(str(path), stamp)
 
 
 def _objects(url: str) -> Iterator[Item]:
@@ -164,42 +198,39 @@ def _objects(url: str) -> Iterator[Item]:
             yield _object(url, fs.info(top))
             return
         if not fs.exists(top):
-            raise LeadlineError(f"{url}: does not exist; check bucket and prefix")
+            raise LeadlineError(f"{public(url)}: does not exist; check bucket and prefix")
         for _, folders, files in fs.walk(top, detail=True):
             for name in [name for name in folders if name.startswith(".")]:
                 del folders[name]
-            halves: dict[str, Item] = {}
+            pairs = archives.Pairs()
             for name in sorted(files):
-                if name.startswith(".") or not name or _ending(name) not in SUFFIXES:
+                if name.startswith(".") or not name:
                     continue
                 inside = files[name]["name"].lstrip("/") if scheme != "file" else files[name]["name"]
-                yield from archives.paired(_object(f"{scheme}://{inside}", files[name]), halves)
-            yield from halves.values()
+                place = f"{scheme}://{inside}"
+                if is_archive(name):
+                    yield from archives.members(place, version(files[name]))
+                elif _ending(name) in SUFFIXES:
+                    yield from pairs.put(_object(place, files[name]))
+            yield from pairs.rest()
     except LeadlineError:
         raise
     except Exception as error:  # botocore, aiohttp and others raise types that share no base
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise LeadlineError(f"{url}: cannot be listed ({reason}); check address, rights and connection") from error
+        raise LeadlineError(
+            f"{public(url)}: cannot be listed ({reason(error)}); check address, rights and connection"
+        ) from error
 
 
-def _object(url: str, found: dict) -> Item:
-    modified = found.get("LastModified") or found.get("last_modified") or found.get("mtime") or found.get("created")
-    tag = found.get("ETag") or found.get("etag") or modified or ""
-    size = int(found.get("size") or 0)
+def _object(url: str, found: dict[str, Any]) -> Item:
+    modified = changed(found)
     if isinstance(modified, int | float):
-        taken = _date(modified)
+        taken = date_of(modified)
     else:
         taken = modified.date().isoformat() if isinstance(modified, datetime) else None
-    part = Part(PurePosixPath(url).name, url, "object", size=size)
-    return Item(url, f"{size}:{tag}"[:200] if tag else "", parts=(part,), taken=taken)
+    place = public(url)
+    part = Part(PurePosixPath(place).name, url, "object", size=int(found.get("size") or 0))
+    return Item(place, version(found), parts=(part,), taken=taken)
 
 
 def _ending(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
-
-
-def _date(seconds: float) -> str | None:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
-    except (OverflowError, OSError, ValueError):
-        return None

@@ -18,7 +18,8 @@ import pytest
 from leadline.datasets.scan import Declaration, LeadlineError
 from leadline.inference.rescore import sources, tune
 from leadline.inference.rescore.item import Item, Job, Result, job_identity
-from leadline.inference.rescore.lists import Manifest, read_list
+from leadline.inference.rescore.lists import read_list
+from leadline.inference.rescore.manifest import Manifest
 from leadline.inference.rescore.pipeline import Ceiling, Tally
 from leadline.inference.rescore.worker import Worker
 from leadline.inference.screening import Settings
