@@ -47,6 +47,21 @@ class Failure(click.ClickException):
     exit_code = 2
 
 
+class Unanswered(Failure):
+    """A failure that passes by itself, such as a database that does not answer: the same command will do later."""
+
+    exit_code = 4
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C where nothing of its own is done about it: before the work has begun, and in short commands."""
+
+    exit_code = 130
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"\n{self.message}", file=file, err=True)
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands by name and help line, and imports one when it is needed."""
 
@@ -72,9 +87,16 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
             raise _missing(ctx.invoked_subcommand, error) from error
+        except (KeyboardInterrupt, click.Abort) as error:
+            # A question that is answered by Ctrl-C ends in click's Abort.
+            if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+                raise Interrupted(
+                    f"leadline {ctx.invoked_subcommand}: interrupted; run the same command again"
+                ) from None
+            raise
         except Exception as error:
             if _mendable(error):
-                raise Failure(str(error)) from error
+                raise (Unanswered if getattr(error, "transient", False) else Failure)(str(error)) from error
             raise
 
 

@@ -59,7 +59,7 @@ class Cluster:
         job: what to do. Its model must lie under the same path on every machine, and so must local sources.
         address: of the cluster, such as `10.0.0.1:6379` or `auto`; `None` starts one on this machine.
         workers: actors; `None` takes as many as the cluster has cores.
-        stopping: once true, no further round is begun.
+        stopping: once true, nothing further is waited for.
         round_size, batch_size: items given to Ray at once, items of one task.
 
     Raises:
@@ -139,6 +139,8 @@ class Cluster:
             if number not in done:
                 done.add(number)
                 yield portion[number], result
+            if self.stopping():  # what Ray has begun is done again by the next run
+                return
         if len(done) < len(portion):
             raise LeadlineError(
                 f"ray: {len(portion) - len(done)} results are missing; run the same command again, which goes on"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from leadline.inference.rescore.item import Result
 
@@ -27,7 +28,6 @@ class Recorder:
         self._results: list[Result] = []
         self._oldest = 0.0
         self._under_way: Future[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="leadline-record")
 
     def add(self, result: Result) -> None:
         """Take a result.
@@ -49,18 +49,18 @@ class Recorder:
         Raises:
             Exception: what `write` raised and nobody has been told yet.
         """
-        try:
-            self._settle()
-            if self._results:
-                self._hand_over()
-            self._settle()
-        finally:
-            self._thread.shutdown()
+        self._settle()
+        if self._results:
+            self._hand_over()
+        self._settle()
 
     def _hand_over(self) -> None:
         self._settle()
         results, self._results = self._results, []
-        self._under_way = self._thread.submit(self._write, results)
+        written: Future[None] = Future()
+        self._under_way = written
+        # A daemon: one that waits for a database that hangs must not keep the process from ending.
+        threading.Thread(target=_do, args=(written, self._write, results), daemon=True, name="leadline-record").start()
 
     def _settle(self) -> None:
         """Wait for what is being written. If that fails, what came after it is forgotten: the order must stay."""
@@ -71,3 +71,12 @@ class Recorder:
             except BaseException:
                 self._results = []
                 raise
+
+
+def _do(done: Future[None], write: Callable[[list[Result]], None], results: list[Result]) -> None:
+    try:
+        write(results)
+    except BaseException as error:
+        done.set_exception(error)
+    else:
+        done.set_result(None)

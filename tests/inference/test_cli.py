@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from leadline.datasets.scan import LeadlineError
 from leadline.inference import cli
+from leadline.inference.ledger import LedgerError
 
 PROBE = """
 import sys
@@ -94,6 +95,26 @@ class TestFailuresOfCommands:
         assert done.exit_code == 2
         assert "needs a_package_that_nobody_has" in done.output
         assert "leadline[station]" in done.output
+
+    def test_one_that_passes_by_itself(self, command: types.ModuleType) -> None:
+        command.error = LedgerError("cargo", "does not answer", "see that it runs", True)  # type: ignore[attr-defined]
+        done = CliRunner().invoke(cli.main, ["probe"])
+        assert (done.exit_code, done.output) == (4, "Error: cargo: does not answer; see that it runs\n")
+
+    def test_ctrl_c(self, command: types.ModuleType) -> None:
+        command.error = KeyboardInterrupt()  # type: ignore[attr-defined]
+        done = CliRunner().invoke(cli.main, ["probe"])
+        assert (done.exit_code, done.output) == (130, "\nleadline probe: interrupted; run the same command again\n")
+
+    def test_ctrl_c_at_a_question(self, command: types.ModuleType) -> None:
+        """click makes an Abort of it, as of an answer that is missing."""
+        command.error = click.Abort()  # type: ignore[attr-defined]
+        command.error.__context__ = KeyboardInterrupt()  # type: ignore[attr-defined]
+        assert CliRunner().invoke(cli.main, ["probe"]).exit_code == 130
+
+    def test_no_answer_to_a_question(self, command: types.ModuleType) -> None:
+        command.error = click.Abort()  # type: ignore[attr-defined]
+        assert CliRunner().invoke(cli.main, ["probe"]).exit_code == 1
 
     def test_defects_stay_visible(self, command: types.ModuleType) -> None:
         command.error = KeyError("a defect")  # type: ignore[attr-defined]

@@ -352,6 +352,28 @@ class TestCommand:
         assert "Traceback" not in run.stderr
 
 
+INTERRUPTED = """
+import os, signal, sys
+import leadline.inference.ledger
+module = sys.modules["leadline.inference.ledger.verify"]
+real = module.chain
+def chain(*values):
+    os.kill(os.getpid(), signal.SIGINT)
+    return real(*values)
+module.chain = chain
+"""
+
+
+def test_ctrl_c_does_not_say_that_a_ledger_is_broken(leadline: Any, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED)
+    with Ledger.open(tmp_path / "cargo.ledger") as ledger:
+        ledger.append([event(1)])
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    run = leadline("ledger", "verify", tmp_path / "cargo.ledger", env=environment)
+    assert (run.returncode, run.stdout) == (130, "")
+    assert run.stderr.strip() == "leadline ledger: interrupted; run the same command again"
+
+
 def test_canonical_form() -> None:
     assert canonical({"b": [1.0, "é"], "a": None}) == '{"a":null,"b":[1.0,"\\u00e9"]}'
     with pytest.raises(ValueError):

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
+from leadline.datasets.scan import LeadlineError
 from leadline.inference.ledger import Ledger, Row, verify
 from leadline.inference.rescore import sources, tune
 from leadline.inference.rescore.item import Job
@@ -231,6 +232,123 @@ def test_ctrl_c(scans: Path, tmp_path: Path, models: Any, run_rescore: Any, matt
     assert len(matters(place)) == 40
 
 
+def test_database_gone_at_the_start(scans: Path, postgresql: Any, run_rescore: Any) -> None:
+    """Told apart from wrong use: whoever starts runs by a timer may simply do it again."""
+    place = postgresql.place()
+    postgresql.stop()
+    try:
+        run = run_rescore(scans, "--ledger", place)
+    finally:
+        postgresql.start()
+    assert run.returncode == 4, run.stderr
+    assert "does not answer" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_database_hangs(scans: Path, tmp_path: Path, postgresql: Any, models: Any, run_rescore: Any, matters: Rows,
+                        wait_for_rows: Any) -> None:  # fmt: skip
+    """It takes what is sent to it and never answers: the second Ctrl-C ends the run all the same."""
+    archive = tmp_path / "archive"
+    for n in range(10):
+        shutil.copytree(scans, archive / f"copy{n}")
+    place = postgresql.place()
+    arguments = (archive, "--ledger", place, "--model", models["parcel"], "--workers", "1")
+    with begin(*arguments, start_new_session=True) as process:
+        wait_for_rows(place, 1, process)
+        postgresql.signal(signal.SIGSTOP)
+        try:
+            for _ in range(2):
+                time.sleep(2)
+                os.killpg(process.pid, signal.SIGINT)
+            said = process.communicate(timeout=60)[1]
+        finally:
+            postgresql.signal(signal.SIGCONT)
+            process.kill()
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    run = run_rescore(archive, "--ledger", place)
+    assert run.returncode == 0, run.stderr
+    assert len(matters(place)) == 40
+    with Ledger.open(place) as ledger:
+        assert verify(ledger).intact
+
+
+def test_ctrl_c_before_the_run(scans: Path, tmp_path: Path, models: Any) -> None:
+    """While the manifest is read, which takes long if it is large; here it never ends."""
+    goods = tmp_path / "goods.csv"
+    os.mkfifo(goods)
+    arguments = (scans, "--ledger", tmp_path / "ledger", "--model", models["parcel"], "--manifest", goods)
+    with begin(*arguments, start_new_session=True) as process, goods.open("w") as stream:
+        stream.write("path,hs_code\n")
+        stream.flush()
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate()[1]
+    assert process.returncode == 130, said
+    assert "leadline rescore: interrupted; run the same command again" in said
+    assert "Traceback" not in said
+
+
+EARLY = """
+import os, signal, sys
+if "--multiprocessing-fork" in sys.orig_argv:
+    try:
+        os.close(os.open(os.environ["TOLD_ONCE"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        pass
+    else:
+        os.killpg(0, signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize("folder", [".", "day0"], ids=["that measures", "that works"])
+def test_ctrl_c_while_a_process_starts(scans: Path, tmp_path: Path, models: Any, folder: str) -> None:
+    """It goes to the whole group, also to the process that has had no time yet to look away."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(EARLY)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "TOLD_ONCE": str(tmp_path / "told")}
+    arguments = (scans / folder, "--ledger", tmp_path / "ledger", "--model", models["parcel"], "--workers", "2")
+    with begin(*arguments, start_new_session=True, env=environment) as process:
+        said = process.communicate()[1]
+    assert (tmp_path / "told").exists()
+    assert process.returncode == 130, said
+    assert "the same command goes on from here" in said
+    assert "Traceback" not in said
+    assert "KeyboardInterrupt" not in said
+
+
+JUMPING = """
+import itertools, random, time
+import leadline.inference.ledger.store as store
+random.seed(7)
+class Jumping(store.datetime):
+    @classmethod
+    def now(cls, zone=None):
+        return cls(random.randrange(1, 9999), 1, 1, tzinfo=zone)
+store.datetime = Jumping
+time.time = lambda: random.uniform(0, 4e9)
+"""
+
+
+def test_a_clock_that_jumps(
+    scans: Path, tmp_path: Path, place: str, run_rescore: Any, leadline: Any, matters: Rows
+) -> None:
+    """By centuries, back and forth, from row to row; then it is right again. Rows are ordered by number alone."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(JUMPING)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    run = run_rescore(scans / "day0", "--ledger", place, env=environment)
+    assert run.returncode == 0, run.stderr
+    assert run_rescore(scans, "--ledger", place).returncode == 0
+    rows = matters(place)
+    assert [Path(row.body["path"]).name for row in rows] == [f"scan{n:03}.tif" for n in range(40)]
+    times = [row.at for row in rows]
+    assert len(set(times[:20])) > 10
+    assert times != sorted(times)
+    assert leadline("ledger", "verify", place).returncode == 0
+    again = run_rescore(scans, "--ledger", place)
+    assert "40 done in an earlier run" in again.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -282,3 +400,25 @@ def test_shadow_and_comparison(
     assert "has no rows of kind verdict" in run.stderr
     table = leadline("compare-ledgers", place, place, "--old-model", before[0].model[:8], "--shadow", "--first", "2")
     assert "clear to inspect: 15" in table.stdout
+
+
+def test_ctrl_c_on_a_cluster(scans: Path, models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is heeded from result to result, not only where a round of twenty thousand ends."""
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "60")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    from leadline.inference.rescore.cluster import Cluster
+
+    job = Job(Settings(scanner="parcel"), models["parcel"], None, "verdict", "0" * 64, "run")
+    done: list[Path] = []
+    try:
+        cluster = Cluster(job, None, 1, lambda: len(done) >= 3, batch_size=2)
+    except LeadlineError as error:
+        pytest.skip(f"Ray does not start here: {error}")
+    try:
+        for item, result in cluster.run(sources.items(str(scans))):
+            assert result.outcome == "done"
+            done.append(Path(item.place))
+    finally:
+        cluster.close()
+    assert [path.name for path in done] == ["scan000.tif", "scan001.tif", "scan002.tif"]
