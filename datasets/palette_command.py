@@ -160,11 +160,9 @@ def _listed(path: Path) -> list[tuple[Path, Path | tuple[Path, Path]]]:
 
 def _normalised(path: Path) -> npt.NDArray[np.float32]:
     """A 16-bit picture of one channel as transmission: its brightest half per cent is the open beam."""
-    import cv2
-
     from leadline.datasets.scan import FileError
 
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    image = _decoded(path)
     if image is None or image.dtype != np.uint16 or image.ndim != 2:
         raise FileError(path, "is no 16-bit grey picture", "name pictures of the raw channels")
     return (image / max(float(np.quantile(image[::3, ::3], 0.995)), 1.0)).astype(np.float32)
@@ -172,12 +170,27 @@ def _normalised(path: Path) -> npt.NDArray[np.float32]:
 
 def _picture(path: Path) -> npt.NDArray[np.uint8] | None:
     """A colour picture, uint8 (3, rows, columns), red, green, blue; `None` if it is none."""
-    import cv2
-
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    image = _decoded(path)
     if image is None or image.dtype != np.uint8 or image.ndim != 3:
         return None
     return np.ascontiguousarray(image[..., 2::-1].transpose(2, 0, 1))
+
+
+def _decoded(path: Path) -> npt.NDArray | None:
+    """Values of a picture as stored; `None` if it is none.
+
+    Raises:
+        FileError: there is no such file, or it cannot be read.
+    """
+    import cv2
+
+    from leadline.datasets.scan import FileError
+
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror})", "check its path and permissions") from error
+    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
 
 
 def _drawn(values: npt.NDArray, most: int, rng: np.random.Generator) -> npt.NDArray:

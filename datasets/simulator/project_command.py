@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 )
 @click.option("--mass", "mass_kg", metavar="KG", type=click.FloatRange(1e-4, 30000), help="Mass of the threat.")
 @click.option("--out", metavar="FILE", required=True, type=click.Path(path_type=Path), help="TIFF to write.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Draws threat, place and noise.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws threat, place and noise."
+)
 @click.option("--box", nargs=4, type=int, metavar="X0 Y0 X1 Y1", help="Confine the place to this box, pixels.")
 @click.option(
     "--scanner", type=click.Choice(["parcel", "container"]), help="Kind of scanner, if the file does not say it."

@@ -70,6 +70,13 @@ def test_folders_of_two_simulators_are_told(tmp_path: Path) -> None:
         check(side_from(first), side_from(second))
 
 
+@pytest.mark.parametrize("words", [["evaluate", MODEL], ["compare", MODEL, MODEL]])
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_are_what_generators_take(words: list[object], seed: int) -> None:
+    done = CliRunner().invoke(main, [*map(str, words), "--seed", str(seed)])
+    assert done.exit_code == 2 and "Invalid value for '--seed'" in done.stderr
+
+
 def test_a_file_that_was_exchanged_between_is_no_pair() -> None:
     def row(index: int, content: str) -> Row:
         clues = Clues(0.5, np.zeros((len(DEPTHS) - 1, len(RATIOS["parcel"]) - 1), np.int64))

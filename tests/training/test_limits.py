@@ -151,6 +151,9 @@ def test_the_command(tmp_path: Path) -> None:
             "gate4.json: No such file or directory; give the path",
         ),
         (["antimony", "--cover", "lead", "--thickness", "5,nothing"], "such as 0,5,10"),
+        (["antimony", "--cover", "lead", "--mass", "nan"], "'--mass': 'nan' is no finite number"),
+        (["antimony", "--cover", "lead", "--depth", "inf"], "'--depth': 'inf' is no finite number"),
+        (["antimony", "--cover", "lead", "--quanta", "nan", "1"], "'--quanta': 'nan' is no finite number"),
     ],
 )
 def test_wrong_questions(arguments: list[str], words: str) -> None:

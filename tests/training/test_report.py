@@ -17,12 +17,13 @@ from leadline.models import contract as contracts
 from leadline.models.config import NetworkConfig
 from leadline.models.export import draft_contract
 from leadline.training.baselines import DEPTHS, RATIOS, Clues
-from leadline.training.breakdown import details
+from leadline.training.breakdown import HONEST_TOO, TITLES, details
 from leadline.training.compare import compare, pair
 from leadline.training.compare_report import Side, page
-from leadline.training.evaluate import Wanted
+from leadline.training.evaluate import Evaluation, Wanted
 from leadline.training.labelled import read_labels
 from leadline.training.measure import Row, Task
+from leadline.training.page import evaluation_page
 from leadline.training.pictures import WIDTH, Looker, views
 from leadline.training.places import Place
 from leadline.training.record import load, measured
@@ -149,6 +150,41 @@ def test_evaluating_a_labelled_folder_and_comparing(folder: Path, tmp_path: Path
     found = json.loads((tmp_path / "changed" / "comparison.json").read_text())
     assert found["areas"]["all"]["difference"] == 0 and found["stored"]["threats"]["p"] == 1
     assert "<svg" in (tmp_path / "changed" / "comparison.html").read_text()
+
+
+def test_the_report_of_simulated_scans(tmp_path: Path) -> None:
+    """Everything that is known of simulated scans alone is on the page, each figure beside its rate."""
+    given = [
+        row(k, threat, 4.0 * threat + k / 40 - 2, scenario="reo_as_cosmetics", family="antimony" if threat else "",
+            areal_error=0.1 + k / 1000, cargo_mass=1.2)
+        for k in range(80) for threat in (True, False)
+    ]  # fmt: skip
+    found = Evaluation(MODEL, "ab" * 32, contracts.read(MODEL), Wanted(80, 7, "validation"), given, [], None, 0)
+    more = details(given, found.contract)
+    more["worst"] = {kind: scans[:1] for kind, scans in more["worst"].items()}  # each is simulated for its picture
+    made = evaluation_page(found, found.figures(), more, "leadline evaluate")
+    assert "80 simulated scenes, seed 7" in made and "DET curve" in made and "Calibration curve" in made
+    titles = re.findall(r"<h2>(.*?)</h2>", made)
+    assert titles[titles.index("By scenario") :][:8] == list(TITLES.values())
+    found_at, alarming_at = (
+        "".join(f'<th class="n">{words if rate == "0.2" else ""}at {rate} %' for rate in ("0.2", "0.4", "1", "5"))
+        for words in ("found ", "alarming ")
+    )
+    tables = dict(zip(titles, made.split("<h2>")[1:], strict=True))
+    for name, title in TITLES.items():
+        head, *lines = re.findall(r"<tr>.*?</tr>", tables[title], re.DOTALL)
+        honest_too = name in HONEST_TOO
+        assert head.count(found_at) == (1 if honest_too else 2) and head.count(alarming_at) == honest_too, title
+        assert all(line.count('class="n"') == head.count('class="n"') for line in lines) and lines
+    (antimony,) = re.findall(r"<tr><td>antimony.*?</tr>", tables["By family"], re.DOTALL)
+    at = more["groups"]["family"][0]["found"]
+    shown = [f"{100 * at[rate][0]:.1f} %" for rate in ("0.002", "0.004", "0.01", "0.05")]
+    assert re.findall(r'<td class="n">([\d.]+ %)', antimony) == 2 * shown  # all of them, and all that physics allows
+    assert [g["name"] for g in more["groups"]["cover"]] == ["3 to 10 g/cm²"] and "160 kV dual-layer" in made
+    error = more["errors"]["areal_density"]
+    assert error[1] < error[0] < error[2] and error[0] == pytest.approx(0.1395)
+    assert f'median error of areal density<td class="n">14.0 % <small>{100 * error[1]:.1f}–' in made
+    assert more["mass"]["median_error"][0] == pytest.approx(0.5, abs=0.5) and made.count("data:image/jpeg") >= 2
 
 
 def test_views_of_a_scan(folder: Path) -> None:
