@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import base64
 import html
+import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from leadline.datasets.formats import read_scan
 from leadline.datasets.scan import LeadlineError
 from leadline.inference.ledger.events import plain
 from leadline.inference.ledger.location import private
+from leadline.inference.rescore.archives import members
 from leadline.inference.rescore.compare import Comparison, Flip
+from leadline.inference.rescore.fetch import load
+from leadline.inference.rescore.item import Item
+from leadline.inference.rescore.names import split_member
+from leadline.inference.screening import Settings
 
 WIDTH = 320
 """Of a thumbnail, pixels."""
@@ -83,19 +89,45 @@ def page(found: Comparison) -> str:
         if len(groups) > MOST_GROUPS:
             out.append(f"<p class=dim>and {len(groups) - MOST_GROUPS} more</p>")
     out.append(f"<h2>Look at these first ({len(found.first)})</h2>")
-    out += [_article(flip) for flip in found.first]
+    items = where(found.first)
+    out += [_article(flip, items.get(flip.path)) for flip in found.first]
     return "\n".join(out) + "</html>\n"
 
 
-def thumbnail(flip: Flip) -> str | None:
+def where(flips: Iterable[Flip]) -> dict[str, Item]:
+    """What lies in archives of this machine, by its place; each archive is gone through once.
+
+    Compressed tars are left out: they would have to be read from their beginning.
+    """
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for flip in flips:
+        archive, _ = split_member(flip.path)
+        if archive.lower().endswith((".tar", ".zip")) and os.path.isfile(archive):
+            wanted[archive].add(flip.path)
+    found: dict[str, Item] = {}
+    for archive, places in wanted.items():
+        for item in members(archive, ""):
+            if item.place in places:
+                found[item.place] = item
+                places.remove(item.place)
+            if not places:
+                break
+    return found
+
+
+def thumbnail(flip: Flip, item: Item | None = None) -> str | None:
     """The scan in grey with the boxes of its verdict, as a `data:` URL.
 
-    `None` if it is gone, another by now, or not a file of its own but part of an archive or an object of a store.
+    Args:
+        flip: which scan.
+        item: where it lies, if not in a file of its own; see `where`.
+
+    Returns:
+        `None` if it is gone, another by now, or lies elsewhere than on this machine.
     """
     try:
-        scan = read_scan(
-            flip.path, pseudocolour=True
-        )  # for those that were screened as such; deeper ones stay as they are
+        # As pseudo-colour for those that were screened as such; deeper ones stay as they are.
+        scan = load(item or Item(flip.path, path=flip.path), Settings(pseudocolour=True))
     except (LeadlineError, ValueError):
         return None
     if scan.sha256 != flip.sha256:
@@ -113,12 +145,10 @@ def thumbnail(flip: Flip) -> str | None:
     return f"data:image/png;base64,{base64.b64encode(data.tobytes()).decode()}" if encoded else None
 
 
-def _article(flip: Flip) -> str:
-    source = thumbnail(flip)
+def _article(flip: Flip, item: Item | None) -> str:
+    source = thumbnail(flip, item)
     image = (
-        f'<img src="{source}" alt="scan">'
-        if source
-        else "<p class=dim>no picture: gone, changed, or not a file of its own</p>"
+        f'<img src="{source}" alt="scan">' if source else "<p class=dim>no picture: gone, changed, or out of reach</p>"
     )
     tone = "less" if flip.new == "clear" else "more" if flip.new == "inspect" else "dim"
     score = " → ".join("?" if s is None else f"{s:.3f}" for s in (flip.old_score, flip.new_score))

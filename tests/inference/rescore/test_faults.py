@@ -402,6 +402,29 @@ def test_shadow_and_comparison(
     assert "clear to inspect: 15" in table.stdout
 
 
+@pytest.mark.parametrize(("form", "pictures"), [("zip", 5), ("tar", 5), ("gztar", 0)])
+def test_thumbnails_of_what_lies_in_archives(
+    scans: Path, tmp_path: Path, run_rescore: Any, leadline: Any, write_model: Any, form: str, pictures: int
+) -> None:
+    """As long as they still are there, and still the same."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    for n in range(1, 8):
+        shutil.copy(scans / "day0" / f"scan{n:03}.tif", folder)
+    archive = shutil.make_archive(str(tmp_path / "archive"), form, folder)
+    candidate = write_model(tmp_path / "candidate.onnx", "parcel", version="9", thresholds={"0.01": 0.0})
+    place, page = tmp_path / "ledger", tmp_path / "changed.html"
+    assert run_rescore(archive, "--ledger", place).returncode == 0
+    assert run_rescore(archive, "--ledger", place, "--shadow", model=candidate).returncode == 0
+    shutil.copy(scans / "day0" / "scan009.tif", folder / "scan001.tif")
+    archive = shutil.make_archive(str(tmp_path / "archive"), form, folder)
+    run = leadline("compare-ledgers", place, "--shadow", "--html", page)
+    assert run.returncode == 0, run.stderr
+    text = page.read_text("utf-8")
+    assert text.count("<article>") == 6
+    assert text.count("data:image/png;base64,") == pictures
+
+
 def test_ctrl_c_on_a_cluster(scans: Path, models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is heeded from result to result, not only where a round of twenty thousand ends."""
     pytest.importorskip("ray")
