@@ -80,7 +80,8 @@ def _csv(source: str, wanted: tuple[str, ...]) -> Iterator[Listed]:
                 try:
                     row = next(reader, None)
                 except csv.Error as error:
-                    yield Listed(reader.line_num, "", error=f"is no CSV ({error}); correct the line")
+                    number = reader.reader.line_num  # its own line_num is that of the last good line
+                    yield Listed(number, "", error=f"is no CSV ({error}); correct the line")
                     continue
                 if row is None:
                     return

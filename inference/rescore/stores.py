@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from functools import lru_cache
+from inspect import signature
 from typing import Any, BinaryIO
 
 from leadline.datasets.scan import LeadlineError
@@ -97,6 +98,8 @@ def _fsspec(scheme: str) -> Any:
     try:
         import fsspec
 
+        # A file system that wants a host or a repository would fail half made, and again, aloud, when it is removed.
+        signature(fsspec.get_filesystem_class(scheme).__init__).bind(None)
         return fsspec.filesystem(scheme, skip_instance_cache=False, use_listings_cache=False)
     except ImportError as error:
         raise LeadlineError(

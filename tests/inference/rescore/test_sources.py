@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ from leadline.inference.rescore.item import Item, Job, Result, job_identity
 from leadline.inference.rescore.lists import read_list
 from leadline.inference.rescore.manifest import Manifest
 from leadline.inference.rescore.pipeline import Ceiling, Tally
+from leadline.inference.rescore.progress import Progress
+from leadline.inference.rescore.stores import public
 from leadline.inference.rescore.worker import Worker
 from leadline.inference.screening import Settings
 
@@ -272,10 +275,71 @@ class TestObjectStore:
         assert result.seen is None  # tried again by the next run
 
     def test_what_is_not_there(self, bucket: str) -> None:
-        with pytest.raises(LeadlineError, match=r"s3://cargo/absent: does not exist"):
-            list(sources.items(f"{bucket}/absent"))
-        with pytest.raises(LeadlineError, match="nosuch://"):
-            list(sources.items("nosuch://x/y"))
+        for name in ("absent", "absent.zip", "absent.tar.gz"):
+            with pytest.raises(LeadlineError, match=f"s3://cargo/{name}: does not exist"):
+                list(sources.items(f"{bucket}/{name}"))
+        for url in ("nosuch://x/y", "ftp://x/y", "github://x/y.zip", "zip://x", "zip://x/l.csv"):
+            with pytest.raises(LeadlineError, match=f"{url.partition(':')[0]}://: .*; give a folder"):
+                list(sources.items(url))
+
+    def test_an_archive_that_was_replaced(self, bucket: str, scans: Path, tmp_path: Path, run_rescore: Any) -> None:
+        """The real command: read again once its tag is another, and only then."""
+        import boto3
+
+        client = boto3.client("s3")
+        said = []
+        for data in (contents(scans)[0], contents(scans)[0], contents(scans)[1]):
+            stream = io.BytesIO()
+            with zipfile.ZipFile(stream, "w") as archive:
+                archive.writestr(zipfile.ZipInfo("scan.tif", (2026, 3, 5, 0, 0, 0)), data)
+            client.put_object(Bucket="cargo", Key="replaced/a.zip", Body=stream.getvalue())
+            run = run_rescore(f"{bucket}/replaced", "--ledger", tmp_path / "ledger")  # found in a prefix
+            assert run.returncode == 0, run.stderr
+            said.append(run.stderr)
+        assert ["1 scans in" in text for text in said] == [True, False, True]
+        assert "1 done in an earlier run" in said[1]
+
+    def test_stamps_of_archives(self, bucket: str, tmp_path: Path, scans: Path) -> None:
+        (item,) = sources.items(f"{bucket}/old.zip")
+        assert len(item.stamp) > 20
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            archive.writestr("inside.tif", contents(scans)[0])
+        (before,) = sources.items(f"file://{tmp_path}/a.zip")
+        os.utime(tmp_path / "a.zip", (1, 1))
+        (after,) = sources.items(f"file://{tmp_path}/a.zip")
+        assert before.stamp and after.stamp and before.stamp != after.stamp
+
+    @pytest.mark.parametrize("name", ["x.zip", "l.csv", "prefix"])
+    def test_without_credentials(self, name: str, bucket: str, tmp_path: Path, run_rescore: Any) -> None:
+        wanted = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        wanted |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]}
+        run = run_rescore(f"{bucket}/{name}", "--ledger", tmp_path / "ledger", env=wanted | {"HOME": str(tmp_path)})
+        assert run.returncode == 2, run.stderr
+        assert "Traceback" not in run.stderr
+        assert "redentials" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://bob:X@host/a b.tif", "http://host/a b.tif"),
+        ("https://token@host:8080/a.tif?x=1", "https://host:8080/a.tif?x=1"),
+        ("https://h/a.tif?X-Amz-Date=1&X-Amz-Signature=2", "https://h/a.tif"),
+        ("https://h/a.tif?versionId=7&sig=X&sp=r&n=1", "https://h/a.tif?versionId=7&n=1"),
+        ("sftp://bob:X@host/a.tif", "sftp://host/a.tif"),
+        ("abfs://container@account.dfs.core.windows.net/a.tif", "abfs://container@account.dfs.core.windows.net/a.tif"),
+        ("s3://cargo/2026/a?sig=1@b#货.tif", "s3://cargo/2026/a?sig=1@b#货.tif"),
+        ("gone (http://bob:X@host/a.tif?sig=X)", "gone (http://host/a.tif"),
+    ],
+)
+def test_no_secrets_of_urls_are_recorded(url: str, shown: str) -> None:
+    assert public(url).startswith(shown)
+    assert "X" not in public(url)
+    if url.startswith(("http", "s3")):
+        item = sources._object(url, {"size": 7, "ETag": "t"})
+        assert item.place == shown
+        assert item.parts[0].container == url
+        assert item.identity() == Item(shown).identity()
 
 
 class TestWorker:
@@ -320,3 +384,38 @@ def test_the_ceiling(text: str, failed: int, screened: int, reached: bool) -> No
     tally = Tally(failed=failed)
     tally.words["clear"] = screened
     assert Ceiling.parse(text).reached(tally) is reached
+
+
+def test_a_share_is_judged_once_more_at_the_end(tmp_path: Path, run_rescore: Any) -> None:
+    assert Ceiling(share=0.05).reached(Tally(failed=3), over=True)
+    for n in range(3):
+        (tmp_path / f"a{n}.tif").write_bytes(b"II*\0" + bytes([n]) * 50)
+    run = run_rescore(tmp_path, "--ledger", tmp_path / "ledger", "--limit-failures", "5%")
+    assert run.returncode == 3, run.stderr
+    assert "3 of 3 scans failed" in run.stderr
+
+
+@pytest.mark.parametrize("source", ["ftp://host/x.zip", "zip://x"])
+def test_a_url_that_cannot_be_read_here(source: str, tmp_path: Path, run_rescore: Any) -> None:
+    run = run_rescore(source, "--ledger", tmp_path / "ledger")
+    assert run.returncode == 2, run.stderr
+    assert "give a folder, an archive, a list, or a URL like s3://" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_summary_tells_what_was_not_recorded() -> None:
+    tally = Tally(failed=5, written=30)
+    tally.words["clear"] = 65
+    assert "40 of these scans not recorded" in Progress(tally, lambda: None, quiet=True).summary()
+    tally.written = 70
+    assert "not recorded" not in Progress(tally, lambda: None, quiet=True).summary()
+
+
+def test_a_source_that_cannot_be_counted(capfd: pytest.CaptureFixture[str]) -> None:
+    def broken() -> int:
+        raise TypeError("a store's own")
+
+    progress = Progress(Tally(), broken, quiet=True)
+    progress._count(broken)
+    assert progress.total is None
+    assert capfd.readouterr().err == ""
