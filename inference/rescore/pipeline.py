@@ -80,11 +80,11 @@ class Ceiling:
         return cls(count=count)
 
     def reached(self, tally: Tally, over: bool = False) -> bool:
-        """Whether a run must stop, or was above the ceiling now that it is over."""
+        """Whether a run must stop, or now that it is over: whether the archive is above the ceiling."""
         if self.count is not None and tally.failed > self.count:
             return True
-        worked = tally.screened + tally.failed
-        return self.share is not None and (over or worked >= JUDGED_FROM) and tally.failed > self.share * worked
+        failed, worked = tally.failures(over)
+        return self.share is not None and (over or worked >= JUDGED_FROM) and failed > self.share * worked
 
 
 @dataclass
@@ -120,6 +120,11 @@ class Tally:
     def screened(self) -> int:
         """Items with a verdict of this run."""
         return sum(self.words.values())
+
+    def failures(self, over: bool) -> tuple[int, int]:
+        """Failures, and what they are a share of: of this run, or once it is over of the archive, with earlier runs."""
+        failed, worked = self.failed, self.screened + self.failed
+        return (failed + self.known_failed, worked + self.known) if over else (failed, worked)
 
     @property
     def done(self) -> int:
@@ -181,7 +186,7 @@ class Run:
         finally:
             recorder.close()
         if not self.stopping() and self.ceiling.reached(self.tally, over=True):
-            raise TooManyFailures(self._ceiling_said())
+            raise TooManyFailures(self._ceiling_said(over=True))
 
     def fresh(self, items: Iterable[Item]) -> Iterator[Item]:
         """Items that no earlier run of the same job has dealt with."""
@@ -249,11 +254,12 @@ class Run:
         else:
             tally.words[result.word] += 1
 
-    def _ceiling_said(self) -> str:
+    def _ceiling_said(self, over: bool = False) -> str:
         tally, limit = self.tally, self.ceiling
+        failed, worked = tally.failures(over)
         allowed = f"{limit.count}" if limit.count is not None else f"{100 * (limit.share or 0):g} %"
         last = "\n".join(f"  {error}" for error in tally.last_errors)
         return (
-            f"--limit-failures {allowed}: {tally.failed} of {tally.failed + tally.screened} scans failed; the last:\n"
+            f"--limit-failures {allowed}: {failed} of {worked} scans failed; the last:\n"
             f"{last}\nsee what is wrong with them, then run the same command again, which goes on from here"
         )

@@ -11,11 +11,12 @@ from typing import Any, BinaryIO
 from leadline.datasets.scan import LeadlineError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
-_SIGNED = re.compile(
+_SIGNED = re.compile(r"(?i)[?&](?:(?:x-[a-z]+-)?signature|sig|(?:access_)?token|api_?key|password)=")
+_SIGNATURE = re.compile(
     r"(?i)(?<=[?&])(?:x-(?:amz|goog|oss)-[^=&]*|awsaccesskeyid|googleaccessid|signature|sig|se|sp|sv|sr|st|expires|"
     r"key-pair-id|policy|(?:access_)?token|api_?key|password)=[^&]*&?"
 )
-"""Parts of a query that let whoever knows them read an object, and change with every new signature."""
+"""Parts of a query that let whoever knows them read an object, and what changes with every new signature."""
 
 
 def public(text: str) -> str:
@@ -28,9 +29,9 @@ def _without_secrets(url: str) -> str:
     login, at, _ = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
     if at and (":" in login or scheme.lower() in ("http", "https", "ftp", "sftp")):  # abfs://container@account is none
         rest = rest[len(login) + 1 :]
-    if scheme.lower() in ("http", "https") and "?" in rest:
+    if scheme.lower() in ("http", "https") and _SIGNED.search(rest):
         path, _, query = rest.partition("?")
-        kept = _SIGNED.sub("", f"?{query}")
+        kept = _SIGNATURE.sub("", f"?{query}")
         rest = path + (kept.rstrip("&") if len(kept) > 1 else "")
     return f"{scheme}://{rest}"
 

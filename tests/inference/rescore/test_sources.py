@@ -326,6 +326,7 @@ class TestObjectStore:
         ("https://token@host:8080/a.tif?x=1", "https://host:8080/a.tif?x=1"),
         ("https://h/a.tif?X-Amz-Date=1&X-Amz-Signature=2", "https://h/a.tif"),
         ("https://h/a.tif?versionId=7&sig=X&sp=r&n=1", "https://h/a.tif?versionId=7&n=1"),
+        ("https://h/a.tif?st=5&n=1", "https://h/a.tif?st=5&n=1"),
         ("sftp://bob:X@host/a.tif", "sftp://host/a.tif"),
         ("abfs://container@account.dfs.core.windows.net/a.tif", "abfs://container@account.dfs.core.windows.net/a.tif"),
         ("s3://cargo/2026/a?sig=1@b#货.tif", "s3://cargo/2026/a?sig=1@b#货.tif"),
@@ -388,6 +389,8 @@ def test_the_ceiling(text: str, failed: int, screened: int, reached: bool) -> No
 
 def test_a_share_is_judged_once_more_at_the_end(tmp_path: Path, run_rescore: Any) -> None:
     assert Ceiling(share=0.05).reached(Tally(failed=3), over=True)
+    assert not Ceiling(share=0.05).reached(Tally(failed=1, known=99, known_failed=2), over=True)
+    assert Ceiling(share=0.05).reached(Tally(failed=1, known=99, known_failed=5), over=True)
     for n in range(3):
         (tmp_path / f"a{n}.tif").write_bytes(b"II*\0" + bytes([n]) * 50)
     run = run_rescore(tmp_path, "--ledger", tmp_path / "ledger", "--limit-failures", "5%")
