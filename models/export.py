@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch import Tensor
 from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.beam import BEAM
 from leadline.datasets.materials import catalogue
-from leadline.datasets.scan import Kind, LeadlineError
+from leadline.datasets.scan import FileError, Kind, LeadlineError
 from leadline.models import contract as contracts
 from leadline.models.config import NetworkConfig, config_for
 from leadline.models.contract import ModelContract
@@ -60,24 +61,28 @@ def export(
 
     Raises:
         ParityError: an output differs by more than `TOLERANCE`.
-        LeadlineError: the contract is not this network's.
+        LeadlineError: the contract is not this network's, or the file cannot be written.
     """
     config = network.config
     if (contract.scanner, contract.families, contract.stride) != (config.kind, config.families, config.stride):
         raise LeadlineError(f"{path}: the contract names other families, stride or scanner than the network has")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     was_training = network.training
     network.eval()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         _save(network, part)
         contracts.write(part, contract)
         contracts.read(part)
         found = parity(network, part, shapes)
         os.replace(part, path)
+    except OSError as error:
+        remedy = "free some space, or choose another place"
+        raise FileError(path, f"cannot be written ({error.strerror or error})", remedy) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         network.train(was_training)
     return found
 

@@ -13,8 +13,12 @@ from leadline.models.config import NetworkConfig
 from leadline.models.network import Network
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path, remedy: str = "take another one") -> dict[str, Any]:
     """A checkpoint's contents; tensors and plain values only, no code is run.
+
+    Args:
+        path: of the file.
+        remedy: what to do where it is damaged.
 
     Raises:
         LeadlineError: not a checkpoint of leadline.
@@ -24,7 +28,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise LeadlineError(f"{path}: no such checkpoint; `leadline train` writes them") from error
     except Exception as error:  # torch raises many types for a broken file
-        raise LeadlineError(f"{path}: not a readable checkpoint ({error}); take another one") from error
+        reason = str(error).strip().partition("\n")[0]  # further lines advise to run whatever code the file carries
+        raise LeadlineError(f"{path}: not a readable checkpoint ({reason}); {remedy}") from error
     if not isinstance(checkpoint, dict) or "leadline" not in checkpoint or "state_dict" not in checkpoint:
         raise LeadlineError(f"{path}: not a checkpoint of leadline; give one that `leadline train` has written")
     return checkpoint

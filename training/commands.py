@@ -16,6 +16,9 @@ from leadline.training.folders import make_folder
 
 _CORES = os.cpu_count() or 1
 
+SEED = click.IntRange(0, 2**32 - 1)
+"""What all sources of random numbers take."""
+
 
 def _processes(function: click.decorators.FC) -> click.decorators.FC:
     return click.option(
@@ -48,7 +51,7 @@ def _processes(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--scenes", type=click.IntRange(0), help="Scenes kept on disk; 0 = endless.")
 @click.option("--cache", type=click.Path(), help="Folder of those; by default OUT/scenes.")
 @click.option("--reuse", type=click.FloatRange(1), help="How often each scan is fed, augmented anew.")
-@click.option("--seed", type=int, help="Of weights, scenes and augmentations.")
+@click.option("--seed", type=SEED, help="Of weights, scenes and augmentations.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak.")
 @click.option("--heads", type=click.IntRange(0), help="Scenes on which the scan-level heads are refitted at the end.")
 @click.option("--fp32", is_flag=True, help="Compute in float32 throughout.")
@@ -74,7 +77,7 @@ def train(config: str, fp32: bool, tensorboard: bool, restart: bool, pseudocolou
     warnings.filterwarnings("ignore", message="Found .* in eval mode")  # fine-tuning keeps its normalisations so
     chosen = load(config, {key: value for key, value in changes.items() if value is not None})
     command = shlex.join(["leadline", *sys.argv[1:]])
-    final = run(chosen, command=command, restart=restart, progress=sys.stderr.isatty())
+    final = run(chosen, command=command, restart=restart)
     if is_first():
         click.echo(f"{final}: fitted; next: leadline export {final} --out {final.parent / 'model.onnx'}")
 
@@ -96,18 +99,18 @@ _KEYS = {
 @click.option(
     "--release", "folder", type=click.Path(path_type=Path), help="Write model, card and checksums here instead."
 )
-@click.option("--version", default="0.1.0", show_default=True, help="Version of the model.")
+@click.option("--version", help="Version of the model; wanted with --release.  [default: 0.1.0]")
 @click.option("--calibration", type=click.IntRange(20), default=1500, show_default=True, help="Scenes to calibrate on.")
 @click.option(
     "--scenes", type=click.IntRange(20), default=2000, show_default=True, help="Held-out scenes, with --release."
 )
-@click.option("--seed", type=int, default=1000, show_default=True, help="Of those.")
+@click.option("--seed", type=SEED, default=1000, show_default=True, help="Of those.")
 @_processes
 def export(
     checkpoint: Path,
     out: Path | None,
     folder: Path | None,
-    version: str,
+    version: str | None,
     calibration: int,
     scenes: int,
     seed: int,
@@ -116,7 +119,8 @@ def export(
     """Write a fitted model as one ONNX file.
 
     Calibrates CHECKPOINT on scans that the fit never saw, exports it, and refuses to leave a file that differs
-    from PyTorch by more than 1e-4. With --release it is also measured, and gets its card.
+    from PyTorch by more than 1e-4. With --release it is also measured, and gets its card. After a kill the same
+    command goes on where it was.
     """
     from leadline.training import release as releases
     from leadline.training.progress import Progress
@@ -125,10 +129,12 @@ def export(
     if (out is None) == (folder is None):
         raise click.UsageError("give either --out FILE or --release FOLDER")
     make_folder(folder or (out or Path()).parent)
+    if folder is not None and version is None:
+        raise click.UsageError("--release FOLDER: say which version it is with --version, such as --version 0.7.0")
     if out is not None:
         with Progress("calibrating") as bar:
             contract = releases.export_checkpoint(
-                checkpoint, out, version=version, scenes=calibration, processes=processes, told=bar.told
+                checkpoint, out, version=version or "0.1.0", scenes=calibration, processes=processes, told=bar.told
             )
         click.echo(f"{out}: {contract.name} {contract.version}; next: leadline evaluate {out}")
         return
@@ -136,7 +142,7 @@ def export(
         figures = releases.release(
             checkpoint,
             folder or Path(),
-            version=version,
+            version=version or "0.1.0",
             calibration_scenes=calibration,
             scenes=scenes,
             seed=seed,

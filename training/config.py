@@ -12,23 +12,36 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic_core import PydanticCustomError
 
 from leadline.datasets.scan import FileError, Kind, LeadlineError
 from leadline.models.config import NetworkConfig, config_for
 from leadline.training.losses import LossConfig
 from leadline.training.module import FitConfig
 
+MOST_SEED = 2**32 - 1
+"""Greatest seed that all sources of random numbers take."""
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
-class FitTable(_Table):
-    """`[fit]`: see `training.module.FitConfig`; `heads` = scenes on which suspicion and heads are refitted."""
+_Count = Annotated[int, Field(ge=1, le=1 << 14)]
+_CountOrNone = Annotated[int, Field(ge=0, le=1 << 14)]
+_Above = Annotated[float, Field(gt=0)]
+_AtLeast0 = Annotated[float, Field(ge=0)]
+_LEAST_CANVAS = 32  # pixels: less leaves the coarsest maps of the network nothing to look at
 
+
+class FitTable(_Table):
+    """`[fit]`: see `training.module.FitConfig`; `heads` = scenes on which suspicion and heads are refitted, `begin` =
+    the model from whose weights the fit begins, empty for new ones."""
+
+    begin: str = ""
     minutes: float = Field(default=0.0, ge=0)
     steps: int = Field(default=0, ge=0)
     batch: int = Field(default=8, ge=1)
@@ -39,16 +52,25 @@ class FitTable(_Table):
     canvas: tuple[int, int] = (0, 0)
     validation: int = Field(default=64, ge=0)
     validate_every: int = Field(default=250, ge=1)
-    save_minutes: float = Field(default=2.0, ge=0)
+    save_minutes: float = Field(default=2.0, ge=0, le=1e6)
     bf16: bool = True
     tensorboard: bool = False
     heads: int = Field(default=0, ge=0)
+
+    @field_validator("canvas")
+    @classmethod
+    def _large_enough(cls, canvas: tuple[int, int]) -> tuple[int, int]:
+        if canvas != (0, 0) and min(canvas) < _LEAST_CANVAS:
+            raise PydanticCustomError(
+                "canvas", f"it should be at least [{_LEAST_CANVAS}, {_LEAST_CANVAS}], or [0, 0] for the kind's own"
+            )
+        return canvas
 
 
 class ScansTable(_Table):
     """`[scans]`: how simulated scans are made."""
 
-    workers: int = Field(default=1, ge=0)
+    workers: int = Field(default=1, ge=0, le=1 << 12)
     scenes: int = Field(default=0, ge=0)
     cache: str = ""
     reuse: float = Field(default=0.0, ge=0)  # 0 = the kind's own
@@ -57,7 +79,7 @@ class ScansTable(_Table):
 class MachineTable(_Table):
     """`[machine]`: Lightning's own words for what computes; `threads` of PyTorch, 0 = the cores without the workers."""
 
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=1 << 12)
     accelerator: str = "auto"
     devices: int | str = "auto"
     nodes: int = Field(default=1, ge=1)
@@ -78,9 +100,26 @@ class FinetuneTable(_Table):
     pseudocolour: bool = False
 
 
-def _from(name: str, source: type, leave: tuple[str, ...], optional: bool) -> type[_Table]:
-    """A table with the fields of a dataclass."""
-    hints = get_type_hints(source)
+_BOUNDS: dict[str, Any] = {
+    "pool": Annotated[int, Field(ge=1, le=_LEAST_CANVAS)],
+    "floor": Annotated[float, Field(gt=0, lt=1)],
+    "ratio_period": _Above,
+    "thin": _Above,
+    "knots": Annotated[tuple[_Above, ...], Field(min_length=2)],
+    "widths": tuple[_Count, _Count, _Count, _Count],
+    "blocks": tuple[_CountOrNone, _CountOrNone, _CountOrNone, _CountOrNone],
+    "pixel_width": _Count,
+    "pixel_hidden": _Count,
+    "decoder": _Count,
+    "embedding": _Count,
+    "suspicion": tuple[_Count, _Count],
+}
+"""Of the network's fields; a dataclass has types alone."""
+
+
+def _from(name: str, source: type, leave: tuple[str, ...], optional: bool, bounds: Mapping[str, Any]) -> type[_Table]:
+    """A table with the fields of a dataclass, within bounds."""
+    hints = get_type_hints(source) | dict(bounds)
     found: dict[str, Any] = {}
     for f in dataclasses.fields(source):
         if f.name not in leave:
@@ -89,8 +128,8 @@ def _from(name: str, source: type, leave: tuple[str, ...], optional: bool) -> ty
     return table
 
 
-NetworkTable = _from("NetworkTable", NetworkConfig, ("kind", "families", "watched"), optional=True)
-LossTable = _from("LossTable", LossConfig, (), optional=False)
+NetworkTable = _from("NetworkTable", NetworkConfig, ("kind", "families", "watched"), True, _BOUNDS)
+LossTable = _from("LossTable", LossConfig, (), False, {f.name: _AtLeast0 for f in dataclasses.fields(LossConfig)})
 
 
 class TrainConfig(_Table):
@@ -105,7 +144,7 @@ class TrainConfig(_Table):
 
     kind: Kind | None = None
     out: str = ""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
     materials: str = ""
     fit: FitTable = FitTable()
     scans: ScansTable = ScansTable()
@@ -125,7 +164,7 @@ class TrainConfig(_Table):
             network: what is fitted.
             cores: of this machine, for the threads where the file does not say.
         """
-        values = self.fit.model_dump(exclude={"heads"})
+        values = self.fit.model_dump(exclude={"heads", "begin"})
         out = Path(self.out)
         return FitConfig(
             network=network,
@@ -148,7 +187,7 @@ class TrainConfig(_Table):
 _TABLES = ("fit", "scans", "machine", "network", "loss")
 """What may be said for one kind of scanner alone."""
 
-_PATHS = (("out",), ("materials",), ("scans", "cache"), ("finetune", "data"), ("finetune", "model"))
+_PATHS = (("out",), ("materials",), ("scans", "cache"), ("fit", "begin"), ("finetune", "data"), ("finetune", "model"))
 """Keys that name files; in a configuration file they are meant from its folder."""
 
 
@@ -170,11 +209,13 @@ def load(config: str, changes: Mapping[str, Any]) -> TrainConfig:
         LeadlineError: no such file or preset, no TOML, an unknown key or a value of a wrong type; names file and key.
     """
     known, path = presets(), Path(config)
+    chosen: str | None = config
     base: dict[str, Any] = {}
     if config in known:
         name, raw, stem = f"preset {config}", tomllib.loads(known[config]), config
     else:
         name, raw, stem = str(path), _read(path, known), path.stem
+        chosen = raw.get("preset")
         base = _preset(known, raw, name)
         _from_folder(raw, path.parent)
     kind = changes.get("kind") or raw.get("kind") or base.get("kind")
@@ -190,6 +231,11 @@ def load(config: str, changes: Mapping[str, Any]) -> TrainConfig:
         found = TrainConfig.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
         raise LeadlineError("\n".join(_told(name, e) for e in error.errors())) from error
+    if found.finetune is not None and chosen is not None and "finetune" not in tomllib.loads(known[chosen]):
+        raise LeadlineError(
+            f"{name}: finetune: the preset {chosen} fits from nothing; to fit a model on to scans of your own begin "
+            "from the preset finetune: leadline train finetune --data FOLDER"
+        )
     return found if found.out else found.model_copy(update={"out": f"runs/{stem}-{found.kind or 'model'}"})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from leadline.datasets.materials import catalogue, use_catalogue
-from leadline.datasets.scan import FileError, Kind, LeadlineError
-from leadline.models import contract as contracts
+from leadline.datasets.scan import Declaration, FileError, LeadlineError
 from leadline.models.config import NetworkConfig
 from leadline.models.network import Network
-from leadline.models.restore import restore, widen
+from leadline.models.restore import widen
 from leadline.training import forgetting, forgetting_report
+from leadline.training.base import Base, base_model
 from leadline.training.checkpoints import load_checkpoint, network_from
 from leadline.training.config import FinetuneTable, TrainConfig
 from leadline.training.data import Batch, StreamConfig
@@ -31,22 +31,7 @@ from leadline.training.module import Fit, FitConfig, Scenes
 from leadline.training.own import Checked, Own, OwnBatch, check, counted, part
 from leadline.training.page import write
 from leadline.training.report import as_json
-from leadline.training.run import begin, is_first
-
-
-@dataclass(frozen=True)
-class Base:
-    """The model that is fitted on.
-
-    Attributes:
-        path: its file.
-        network: with its weights.
-        watch_list: the user's materials that it knows, TOML.
-    """
-
-    path: Path
-    network: Network
-    watch_list: str
+from leadline.training.run import begin, ended, is_first
 
 
 class OnwardFit(Fit):
@@ -124,6 +109,11 @@ def finetune(config: TrainConfig, *, command: str, restart: bool, progress: bool
     """
     table = config.finetune or FinetuneTable()
     base = base_model(table.model, config.kind)
+    if any(value is not None for value in config.network.model_dump().values()):  # type: ignore[attr-defined]
+        raise LeadlineError(
+            "network: cannot be chosen, the model that is fitted on has its shape; leave the table out, "
+            "or begin from the preset finetune"
+        )
     if not config.materials:
         use_catalogue(base.watch_list)
     kind = base.network.config.kind
@@ -137,7 +127,8 @@ def finetune(config: TrainConfig, *, command: str, restart: bool, progress: bool
         raise LeadlineError("finetune.data: is not said; give the folder of your labelled scans with --data")
     specimens = read_labels(Path(table.data), form=table.set, classes=table.classes, pseudocolour=table.pseudocolour)
     fitted, held = part(check(specimens, kind, progress), table.hold_back)
-    begin(config, made, command=command, restart=restart)
+    inputs = {"begun_from": base.about(), "scans": scans_of(fitted, held)}
+    begin(config, made, command=command, restart=restart, inputs=inputs)
     replay = round(config.fit.batch * table.replay)
     own = max(config.fit.batch - replay, 2)
     final = fit(
@@ -148,28 +139,27 @@ def finetune(config: TrainConfig, *, command: str, restart: bool, progress: bool
         scans=lambda stream, watched: OwnAndReplay(stream, made.workers, watched, fitted, own, replay),
     )
     if is_first():
+        ended(made.out, final)
         tell(base, final, wanted, [s.specimen for s in held], table, counted(fitted), command)
     return final
 
 
-def base_model(model: str, kind: Kind | None) -> Base:
-    """The model to fit on: `released`, an ONNX file, or a checkpoint.
+def scans_of(fitted: Sequence[Checked], held: Sequence[Checked]) -> dict[str, dict[str, str]]:
+    """What a run's folder notes of one's own scans, by path: content, label, declaration, side."""
+    return {
+        str(one.specimen.path.absolute()): {
+            "sha256": one.sha256,
+            "label": " ".join(filter(None, ("threat" if one.specimen.positive else "honest", one.specimen.family))),
+            "declared": _words(one.specimen.declaration),
+            "side": side,
+        }
+        for side, scans in (("fitted on", fitted), ("held back", held))
+        for one in scans
+    }
 
-    Raises:
-        LeadlineError: there is none, or it cannot be fitted on.
-    """
-    if model == "released":
-        if kind is None:
-            raise LeadlineError('kind: is not said; write kind = "parcel" or "container", or give --kind')
-        path = contracts.released(kind)
-        contracts.verify(path, required=True)
-    else:
-        path = Path(model)
-    if path.suffix == ".ckpt":
-        made = load_checkpoint(path)
-        return Base(path, network_from(made), made["leadline"].get("watch_list", ""))
-    network, contract = restore(path)
-    return Base(path, network, contract.watch_list)
+
+def _words(declared: Declaration | None) -> str:
+    return " ".join(filter(None, (declared.hs_code, declared.description))) if declared else ""
 
 
 def tell(

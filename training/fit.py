@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -10,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
@@ -19,13 +23,39 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from leadline.datasets.scan import LeadlineError
 from leadline.models.config import NetworkConfig
+from leadline.training import progress as lines
 from leadline.training.checkpoints import load_checkpoint
 from leadline.training.data import Batch, StreamConfig, fixed_batches
-from leadline.training.module import Fit, FitConfig, Scenes
+from leadline.training.module import Fit, FitConfig, Scenes, share_done
 from leadline.training.saving import WholeFiles, explained
 
 _EXPECTED = ("Checkpoint directory .* exists", "Experiment logs directory .* exists", ".*LeafSpec", ".*sync_dist=True")
 """Warnings that say what is meant: a folder is gone on with, and every process validates on the same scans."""
+
+
+class LastState(Callback):
+    """Saves the state at the end of the fit as well, from which a later start goes on, or sees that it is finished.
+
+    Stands before the averaging, which at the end replaces the weights by their mean.
+    """
+
+    def on_train_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / "last.ckpt", weights_only=False)
+
+
+class PlainLines(Callback):
+    """Progress where there is no terminal: a line now and then on standard error, as of every other command."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
+        if not trainer.is_global_zero or time.monotonic() - self._told < lines.PLAIN_EVERY_S:
+            return
+        self._told = time.monotonic()
+        loss = float(trainer.callback_metrics.get("fit", float("nan")))
+        shown = "" if math.isnan(loss) else f", loss {loss:.3f}"
+        click.echo(f"fitting: step {trainer.global_step}, {100 * module.done:.0f} % done{shown}", err=True)
 
 
 def fit(
@@ -41,7 +71,7 @@ def fit(
     Args:
         config: the fit.
         resume: go on from `last.ckpt` where there is one; otherwise begin anew.
-        progress: show a progress bar.
+        progress: show a progress bar, or plain lines where there is no terminal.
         module: what is fitted; by default a new network.
         scans: makes what it learns from, out of the stream of simulated scans and the batches to watch.
 
@@ -57,11 +87,14 @@ def fit(
     torch.set_num_threads(config.threads)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     config.out.mkdir(parents=True, exist_ok=True)
-    last = config.out / "last.ckpt"
-    start = load_checkpoint(last) if resume and last.is_file() else None
-    module = module or Fit(config)
+    last, final = config.out / "last.ckpt", config.out / "final.ckpt"
+    broken = "give --restart to begin anew, or another --out"
+    start = load_checkpoint(last, broken) if resume and last.is_file() else None
     if start is not None:
         _same_network(start, config, last)
+        if _finished(start, config, final):
+            return final
+    module = module or Fit(config)
     stream = StreamConfig(
         config.network,
         seed=config.seed,
@@ -83,9 +116,14 @@ def fit(
             ckpt_path=str(last) if start is not None else None,
             weights_only=True,
         )
-        final = config.out / "final.ckpt"
         trainer.save_checkpoint(final, weights_only=True)
     return final
+
+
+def _finished(start: Mapping[str, Any], config: FitConfig, final: Path) -> bool:
+    """Whether the fit of a `last.ckpt` has reached its end, and its final checkpoint is there."""
+    done = share_done(config, float(start["leadline"]["elapsed"]), int(start["global_step"]))
+    return done >= 1 and final.is_file() and load_checkpoint(final)["global_step"] == start["global_step"]
 
 
 def _trainer(config: FitConfig, progress: bool) -> lightning.Trainer:
@@ -108,12 +146,12 @@ def _trainer(config: FitConfig, progress: bool) -> lightning.Trainer:
             logger=_loggers(config),
             callbacks=_callbacks(config, progress),
             plugins=[WholeFiles()],
-            enable_progress_bar=progress,
+            enable_progress_bar=progress and sys.stderr.isatty(),
             enable_model_summary=False,
             use_distributed_sampler=False,
             default_root_dir=config.out,
         )
-    except (MisconfigurationException, TypeError, ValueError) as error:
+    except (MisconfigurationException, ImportError, RuntimeError, TypeError, ValueError) as error:
         raise LeadlineError(
             f"train: accelerator, devices, nodes or strategy cannot be had here ({error}); "
             "change them in the configuration, or leave them out"
@@ -142,13 +180,13 @@ def _callbacks(config: FitConfig, progress: bool) -> list[Callback]:
         enable_version_counter=False,
         train_time_interval=timedelta(minutes=config.save_minutes),
     )
-    found: list[Callback] = [saved]
+    found: list[Callback] = [saved, LastState()]
     if config.average:
         # what is kept is the mean: a fit of few steps must begin it early, or it would keep the weights it began with
         start = min(50, config.steps // 4) if config.steps else 50
         found.append(EMAWeightAveraging(decay=config.average, use_buffers=True, update_starting_at_step=start))
     if progress:
-        found.append(TQDMProgressBar(refresh_rate=10))
+        found.append(TQDMProgressBar(refresh_rate=10) if sys.stderr.isatty() else PlainLines())
     return found
 
 

@@ -8,153 +8,34 @@ rest of the network looks at fresh scans once, and the two small heads are fitte
 from __future__ import annotations
 
 import copy
-import multiprocessing
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from leadline.datasets.materials import use_catalogue
-from leadline.datasets.simulator.simulate import Sample, simulate_pair
+from leadline.models import contract as contracts
 from leadline.models.network import Network
-from leadline.models.outputs import Summary, pool_evidence
+from leadline.models.outputs import Summary
 from leadline.training.checkpoints import load_checkpoint, network_from
+from leadline.training.looking import HEADS_SEED, SUSPICION_SEED, Seen, cells_in, look, seen_in
 from leadline.training.losses import pair_shortfall
+from leadline.training.model_files import work_folder
 from leadline.training.progress import Progress
-from leadline.training.suspicion import Cells, cells_of, fit_suspicion, versions
-from leadline.training.targets import CellRule, cell_targets, example
-
-HEADS_SEED = 7100
-"""Set of scenes, in the training split, on which heads are refitted: the fit of the network never saw them."""
-
-SUSPICION_SEED = 7200
-"""The same for the suspicion: on scenes that it learned from, heads would trust it too much."""
+from leadline.training.provenance import commit, data_hashes
+from leadline.training.suspicion import Cells, fit_suspicion
 
 _HELD_BACK = 0.15  # share of the scenes that choose the epoch
-
-
-class Seen(NamedTuple):
-    """One scan as the heads see it, under each of its `versions`.
-
-    Attributes:
-        pooled, amounts, embedding: one row of `Summary`.
-        said: (V, F + 1 + APPEARANCE), see `targets.said_vector`.
-        suspected: (V, POOLED) pooled suspicion of the cells under each.
-        label: (V,) whether something is there that this declaration does not explain.
-        present: (F,) families that are there.
-        scene: number of the scene; twins share it.
-        threat: whether it is the threat version.
-    """
-
-    pooled: Tensor
-    amounts: Tensor
-    embedding: Tensor
-    said: Tensor
-    suspected: Tensor
-    label: Tensor
-    present: Tensor
-    scene: Tensor
-    threat: Tensor
-
-
-_network: Network
-_seed: int
-
-
-Found = TypeVar("Found", "Seen", Cells)
-
-
-def look(checkpoint: Path, scenes: int, *, seed: int = HEADS_SEED, processes: int = 1) -> list[Seen]:
-    """Let a network look at the scans of `scenes` fresh scenes.
-
-    Args:
-        checkpoint: of the network.
-        scenes: how many; each honest and, where there is one, with its threat.
-        seed: of the set.
-        processes: that simulate and look; 1 = this one.
-    """
-    return _look(checkpoint, scenes, seed, processes, _seen_in)
-
-
-def _look(
-    checkpoint: Path,
-    scenes: int,
-    seed: int,
-    processes: int,
-    task: Callable[[int], list[Found]],
-    tick: Callable[[], None] = lambda: None,
-) -> list[Found]:
-    """What a task finds in each of the scenes, in their order; `tick` is called after each."""
-    found: list[Found] = []
-    if processes <= 1:
-        _prepare(checkpoint, seed)
-        for index in range(scenes):
-            found += task(index)
-            tick()
-        return found
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _prepare, (checkpoint, seed)) as pool:
-        for part in pool.map(task, range(scenes), chunksize=4):
-            found += part
-            tick()
-    return found
-
-
-def _prepare(checkpoint: Path, seed: int) -> None:
-    global _network, _seed
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    made = load_checkpoint(checkpoint)
-    use_catalogue(made["leadline"].get("watch_list", ""))
-    _network, _seed = network_from(made), seed
-
-
-def _seen_in(index: int) -> list[Seen]:
-    return [_seen(index, sample) for sample in simulate_pair(_network.config.kind, _seed, index)]
-
-
-def _cells_in(index: int) -> list[Cells]:
-    samples = simulate_pair(_network.config.kind, _seed, index)
-    return [cells for sample in samples for cells in cells_of(_network, sample, index)]
-
-
-def _seen(index: int, sample: Sample) -> Seen:
-    config = _network.config
-    given = example(sample, config)
-    watched = [config.families.index(name) for name in config.watched]
-    cells, _ = cell_targets(torch.from_numpy(given.areal.astype(np.float32)), watched, CellRule.of(config.kind))
-    told = versions(given, np.random.default_rng(index))
-    said = torch.from_numpy(np.stack([vector for vector, _ in told]))
-    with torch.inference_mode():
-        view = _network.look(
-            torch.from_numpy(given.transmission)[None], torch.from_numpy(given.beam)[None], pooled=True
-        )
-        suspected = [pool_evidence(_network.suspect(view, known[None])).flatten() for known in said]
-    pooled, amounts, embedding = (part[0].clone() for part in view.summary)
-    return Seen(
-        pooled,
-        amounts,
-        embedding,
-        said,
-        torch.stack(suspected).clone(),
-        torch.tensor([float(label) for _, label in told]),
-        ((cells == 1).sum((1, 2)) >= 2).float(),
-        torch.tensor(index),
-        torch.tensor(given.threat),
-    )
 
 
 def refit(
     checkpoint: Path, target: Path, *, scenes: int, processes: int = 1, epochs: int = 60, progress: bool = False
 ) -> Path:
     """Let the suspicion of a checkpoint's network learn on, fit new heads for it, and write it with them.
+
+    The same call goes on where an interrupted one was; of a target that is done it does nothing.
 
     Args:
         checkpoint: of `leadline train`.
@@ -168,21 +49,27 @@ def refit(
         `target`.
     """
     made = load_checkpoint(checkpoint)
-    made["leadline"] |= {"head_scenes": scenes}
+    of = {"head_scenes": scenes, "heads_of": contracts.sha256(checkpoint)}
+    if target.is_file() and of.items() <= load_checkpoint(target)["leadline"].items():
+        return target
+    made["leadline"] |= of
     scenes = max(2, scenes)  # one to fit on, one to hold back
     others = scenes // 2
     interim = target.with_name("suspicion.ckpt")  # `target` appears only with its heads
-    with Progress("looking at scenes for suspicion and heads") as shown:
+    with (
+        work_folder(target, of | {"commit": commit(), "data": data_hashes()}) as kept,
+        Progress("looking at scenes for suspicion and heads") as shown,
+    ):
 
-        def tick() -> None:
+        def tick(done: int) -> None:
             if progress:
-                shown.told(shown.done + 1, others + scenes)
+                shown.told(shown.done + done, others + scenes)
 
-        cells = _look(checkpoint, others, SUSPICION_SEED, processes, _cells_in, tick)
+        cells = look(checkpoint, others, SUSPICION_SEED, processes, cells_in, Cells, kept, tick)
         network = fit_suspicion(network_from(made), cells)
         _write(made, network, interim)
-        seen = _look(interim, scenes, HEADS_SEED, processes, _seen_in, tick)
-    _write(made, fit_heads(network, seen, epochs), target)
+        seen = look(interim, scenes, HEADS_SEED, processes, seen_in, Seen, kept, tick)
+        _write(made, fit_heads(network, seen, epochs), target)
     interim.unlink()
     return target
 

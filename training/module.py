@@ -96,11 +96,8 @@ class Fit(lightning.LightningModule):
 
     @property
     def done(self) -> float:
-        """Share of the fit that is done, 0..1, by whichever limit is nearer."""
-        c = self.config
-        by_time = self.elapsed / (60 * c.minutes) if c.minutes else 0.0
-        by_steps = self.global_step / c.steps if c.steps else 0.0
-        return min(max(by_time, by_steps), 1.0)
+        """Share of the fit that is done, see `share_done`."""
+        return share_done(self.config, self.elapsed, self.global_step)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         c = self.config
@@ -191,6 +188,13 @@ class Scenes(lightning.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         return DataLoader(self.watched, batch_size=None)  # type: ignore[arg-type]
+
+
+def share_done(config: FitConfig, elapsed: float, steps: int) -> float:
+    """Share of a fit that is done after so many seconds and steps, 0..1, by whichever limit is nearer."""
+    by_time = elapsed / (60 * config.minutes) if config.minutes else 0.0
+    by_steps = steps / config.steps if config.steps else 0.0
+    return min(max(by_time, by_steps), 1.0)
 
 
 def schedule(done: float, warm_up: float) -> float:

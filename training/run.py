@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import click
 from lightning.pytorch.utilities import rank_zero_only
 
 from leadline.datasets import watch_list
 from leadline.datasets.materials import catalogue, use_catalogue
 from leadline.datasets.scan import FileError, LeadlineError
+from leadline.training.base import base_model, weights_for
+from leadline.training.checkpoints import load_checkpoint
 from leadline.training.config import TrainConfig, as_toml, from_text
 from leadline.training.fit import describe, fit
 from leadline.training.folders import make_folder
 from leadline.training.heads import refit
-from leadline.training.module import FitConfig
-from leadline.training.release import commit, machine
+from leadline.training.module import Fit, FitConfig
+from leadline.training.provenance import MATERIALS, provenance
 from leadline.training.saving import explained, write_whole
 
-CONFIG, RECORD, MATERIALS = "config.toml", "run.json", "materials.toml"
-"""Files of a run's folder: the whole configuration, how and with what it ran, the user's watch list."""
+CONFIG, RECORD, INPUTS = "config.toml", "run.json", "inputs.json"
+"""Files of a run's folder: the whole configuration, how and with what it ran, the model and scans that were given."""
 
-_PACKAGES = ("leadline", "torch", "torchvision", "lightning", "numpy", "albumentations", "opencv-python-headless")
 _MAY_CHANGE = {
     "out", "fit.minutes", "fit.steps", "fit.save_minutes", "fit.validate_every", "fit.tensorboard", "fit.heads",
     "scans.workers", "scans.cache", "finetune.scenes", "finetune.false_alarms",
@@ -62,14 +59,21 @@ def train(config: TrainConfig, *, command: str, restart: bool = False, progress:
     if config.kind is None:
         raise LeadlineError('kind: is not said; write kind = "parcel" or "container", or give --kind')
     made = config.fit_config(config.shape(config.kind), os.cpu_count() or 1)
-    begin(config, made, command=command, restart=restart)
-    final = fit(made, resume=not restart, progress=progress)
-    if config.fit.heads and is_first():
-        target = made.out / "heads.ckpt"
-        with explained(made.out):
-            final = refit(
-                final, target, scenes=config.fit.heads, processes=made.workers + made.threads, progress=progress
-            )
+    module, inputs = None, {}
+    if config.fit.begin:
+        base = base_model(config.fit.begin, config.kind)
+        module, inputs = Fit(made), {"begun_from": base.about()}
+        module.network.load_state_dict(weights_for(base, made.network).state_dict())
+    begin(config, made, command=command, restart=restart, inputs=inputs)
+    final = fit(made, resume=not restart, progress=progress, module=module)
+    if is_first():
+        ended(made.out, final)
+        if config.fit.heads:
+            target = made.out / "heads.ckpt"
+            with explained(made.out):
+                final = refit(
+                    final, target, scenes=config.fit.heads, processes=made.workers + made.threads, progress=progress
+                )
     return final
 
 
@@ -79,37 +83,93 @@ def is_first() -> bool:
     return rank == 0
 
 
-def begin(config: TrainConfig, made: FitConfig, *, command: str, restart: bool) -> None:
+def begin(
+    config: TrainConfig, made: FitConfig, *, command: str, restart: bool, inputs: Mapping[str, Any] | None = None
+) -> None:
     """Make the folder of a run and write down all that is needed to repeat it.
 
+    Args:
+        config, made: of the run.
+        command: as typed.
+        restart: what an earlier run has fitted there goes.
+        inputs: the model that it goes on from (`begun_from`) and one's own scans (`scans`, by path), if any.
+
     Raises:
-        LeadlineError: the folder cannot be written to, or holds a fit with other settings.
+        LeadlineError: the folder cannot be written to, or holds a fit with other settings, from another model or
+            on other scans.
     """
     if not is_first():
         return
     make_folder(made.out)
+    inputs = inputs or {}
     earlier: dict[str, Any] = {}
-    if (made.out / "last.ckpt").is_file() and not restart:
+    fitted = [path for name in ("last.ckpt", "final.ckpt") if (path := made.out / name).is_file()]
+    if restart:
+        for path in fitted:
+            path.unlink()
+    elif fitted:
         _same(config, made.out)
+        _same_inputs(inputs, made.out)
         earlier = _read(made.out / RECORD)
-    record = {
-        "command": command,
-        "commit": commit(),
-        "changed_files": changed_files(),
-        "machine": machine(),
-        "versions": dict(versions()),
-        "data": data_hashes(),
-        "settings": describe(made),
-        "starts": [
-            *earlier.get("starts", []),
-            {"at": datetime.now(UTC).isoformat(timespec="seconds"), "command": command},
-        ],
-    }
+    now = provenance()
+    start = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "command": command} | now
+    record = {"command": command} | now | {"settings": describe(made), "starts": [*_starts(earlier, now), start]}
     with explained(made.out):
         if catalogue().text:
             write_whole(made.out / MATERIALS, catalogue().text.encode())
         write_whole(made.out / CONFIG, as_toml(config).encode())
-        write_whole(made.out / RECORD, (json.dumps(record, indent=1, default=str) + "\n").encode())
+        if inputs:
+            write_whole(made.out / INPUTS, _json(inputs))
+        write_whole(made.out / RECORD, _json(record))
+    if (before := earlier.get("data", now["data"])) != now["data"]:
+        changed = [n for n in sorted(before.keys() | now["data"].keys()) if before.get(n) != now["data"].get(n)]
+        click.echo(
+            f"{made.out}: goes on with other data than before ({', '.join(changed[:3])}); run.json tells both", err=True
+        )
+
+
+def ended(out: Path, final: Path) -> None:
+    """Note in a run's record how far its fit went, for a fit that time has ended to be repeated by its steps."""
+    made = load_checkpoint(final)
+    told = {"steps": int(made["global_step"]), "scans": made["leadline"]["scans"]}
+    record = _read(out / RECORD) | {"fitted": told | {"minutes": round(made["leadline"]["elapsed"] / 60, 2)}}
+    with explained(out):
+        write_whole(out / RECORD, _json(record))
+
+
+def _starts(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The starts of a record; the last one of an earlier version's record gets what stood above it."""
+    starts = list(earlier.get("starts", []))
+    if starts:
+        starts[-1] = {key: earlier[key] for key in now if key in earlier} | starts[-1]
+    return starts
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=1, default=str, ensure_ascii=False) + "\n").encode()
+
+
+def _same_inputs(inputs: Mapping[str, Any], out: Path) -> None:
+    """Refuse to go on from another model, or on other scans, labels or parts; none are noted in older folders."""
+    before = _read(out / INPUTS)
+    if not before:
+        return
+    remedy = "give another --out, or --restart"
+    old, new = (i.get("begun_from", {}) for i in (before, inputs))
+    if old.get("sha256") != new.get("sha256"):
+        raise FileError(out, f"holds a fit from another model ({old.get('file')}, as it was then)", remedy)
+    was, now = before.get("scans", {}), inputs.get("scans", {})
+    changed = [path for path in sorted(was.keys() | now.keys()) if was.get(path) != now.get(path)]
+    if changed:
+        told = "; ".join(f"{path} was {_said(was.get(path))} and is {_said(now.get(path))}" for path in changed[:3])
+        more = f"; {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise FileError(out, f"holds a fit on other scans or labels ({told}{more})", remedy)
+
+
+def _said(scan: Mapping[str, str] | None) -> str:
+    if scan is None:
+        return "not there"
+    return ", ".join(filter(None, (scan["label"], scan["declared"], scan["side"], f"SHA-256 {scan['sha256'][:8]}")))
 
 
 def _same(config: TrainConfig, out: Path) -> None:
@@ -146,34 +206,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def versions() -> Iterator[tuple[str, str]]:
-    """Versions of Python and of the packages that a fit depends on."""
-    yield "python", sys.version.split()[0]
-    for name in _PACKAGES:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:
-            continue
-
-
-def data_hashes() -> dict[str, str]:
-    """SHA-256 of every file that scenes and physics are made of; of the user's watch list too."""
-    folder = files("leadline.datasets") / "data"
-    found = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir() if p.is_file()}
-    if catalogue().text:
-        found[MATERIALS] = hashlib.sha256(catalogue().text.encode()).hexdigest()
-    return dict(sorted(found.items()))
-
-
-def changed_files() -> list[str]:
-    """Files of the working tree that differ from the commit; empty outside a tree, or where none does."""
-    try:
-        done = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=Path(__file__).resolve().parent, capture_output=True, text=True, check=True, timeout=10,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line[3:] for line in done.stdout.splitlines()]

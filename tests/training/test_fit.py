@@ -49,10 +49,11 @@ def test_a_stopped_fit_goes_on(short: Short, tmp_path: Path) -> None:
     assert made["leadline"]["elapsed"] > first["leadline"]["elapsed"]
 
 
-def test_a_finished_fit_stays_finished(short: Short, tmp_path: Path) -> None:
-    config = short(tmp_path / "run")
-    for _ in range(2):
-        assert load_checkpoint(fit(config, progress=False))["global_step"] == 2
+@pytest.mark.parametrize("end", [{"steps": 2}, {"steps": 0, "minutes": 0.005}])
+def test_a_finished_fit_stays_finished(short: Short, tmp_path: Path, end: dict[str, float]) -> None:
+    config = short(tmp_path / "run", save_minutes=2.0, **end)
+    first = fit(config, progress=False).read_bytes()
+    assert fit(config, progress=False).read_bytes() == first
 
 
 def test_time_limits_a_fit(short: Short, tmp_path: Path) -> None:
@@ -66,6 +67,16 @@ def test_validation_is_logged(short: Short, tmp_path: Path) -> None:
     with (tmp_path / "run" / "log" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [r["step"] for r in rows if r.get("val_auc")] == ["1"]
+
+
+def test_what_is_logged_is_there_for_tensorboard(short: Short, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    fit(short(tmp_path / "run", steps=10, validation=4, validate_every=10, tensorboard=True), progress=False)
+    log = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    log.Reload()
+    assert {"fit", "loss", "cells", "val_auc"} <= set(log.Tags()["scalars"])
+    assert [event.step for event in log.Scalars("fit")] == [9]
 
 
 def test_a_fit_without_an_end_is_refused(short: Short, tmp_path: Path) -> None:

@@ -1,5 +1,11 @@
 import json
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +112,49 @@ def test_fitting_on(checkpoint: Path, own: Path, tmp_path: Path) -> None:
     # normalisations stay as they were, to the rounding of the running mean of the weights
     assert statistics and all(torch.allclose(old[k], new[k], rtol=1e-5, atol=1e-7) for k in statistics)
     assert any((old[k] != new[k]).any() for k in old if k.endswith("weight"))
+
+
+@pytest.mark.slow
+def test_a_killed_fit_goes_on_with_the_same_scans_and_labels_alone(checkpoint: Path, own: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(own, mine)
+    base = shutil.copy(checkpoint, tmp_path / "base.ckpt")
+    config = tmp_path / "mine.toml"
+    config.write_text(
+        f'preset = "finetune"\nout = "run"\n[fit]\nminutes = 0.0\nsteps = 100000\nbatch = 4\ncanvas = [128, 160]\n'
+        f"save_minutes = 0.0\nbf16 = false\n[scans]\nworkers = 0\n[machine]\nthreads = 1\n"
+        f'[finetune]\nmodel = "{base}"\ndata = "{mine}"\nscenes = 20\n'
+    )
+    last = tmp_path / "run" / "last.ckpt"
+    program = [sys.executable, "-c", "from leadline.inference.cli import main; main(prog_name='leadline')"]
+    with subprocess.Popen([*program, "train", str(config)], env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+        while process.poll() is None and not last.is_file():
+            time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    before = load_checkpoint(last)["global_step"]
+    command = ["train", str(config), "--steps", str(before + 1)]
+
+    labels = mine / "labels.csv"
+    text = labels.read_text()
+    row = next(line for line in text.splitlines() if ",1," in line)
+    labels.write_text(text.replace(row, row.replace(",1,", ",0,").replace("antimony", "")))
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2 and f"{tmp_path / 'run'}: holds a fit on other scans or labels" in done.stderr
+    assert row.split(",")[0] in done.stderr and "give another --out, or --restart" in done.stderr
+
+    labels.write_text(text)
+    Path(base).write_bytes(checkpoint.with_name("last.ckpt").read_bytes())
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2 and "holds a fit from another model" in done.stderr
+
+    shutil.copy(checkpoint, base)
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert load_checkpoint(tmp_path / "run" / "final.ckpt")["global_step"] == before + 1
+    scans = json.loads((tmp_path / "run" / "inputs.json").read_text())["scans"]
+    assert len(scans) == len(text.splitlines()) - 1
+    assert {s["side"] for s in scans.values()} == {"fitted on", "held back"}
 
 
 def test_a_model_of_the_other_scanner_is_refused(checkpoint: Path, own: Path, tmp_path: Path) -> None:
