@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import genpareto
 
 ENOUGH = 20
 """Scans above a threshold from which it is read off directly."""
@@ -32,15 +31,17 @@ def threshold_at(rate: float, honest: npt.NDArray[np.float64]) -> float:
     above = honest[honest > start] - start
     if not len(above):
         return start
-    return start + float(genpareto.isf(rate / TAIL, *_tail(above)))
+    shape, scale = _tail(above)
+    rarer = TAIL / rate
+    return start + scale * (float(np.log(rarer)) if abs(shape) < 1e-6 else (rarer**shape - 1) / shape)
 
 
-def _tail(above: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Shape, place (0) and scale of what lies above a threshold, sorted: by probability-weighted moments, which are
-    surer than the greatest likelihood for so few (Hosking and Wallis 1987, Technometrics 29, 339)."""
+def _tail(above: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Shape and scale of what lies above a threshold, sorted: by probability-weighted moments, which are surer than
+    the greatest likelihood for so few (Hosking and Wallis 1987, Technometrics 29, 339)."""
     mean, count = float(above.mean()), len(above)
     if count < _SHAPED:
-        return 0.0, 0.0, mean  # an exponential tail, which errs towards fewer false alarms
+        return 0.0, mean  # an exponential tail, which errs towards fewer false alarms
     weighted = float(((count - np.arange(1, count + 1)) / (count - 1) * above).mean())
     spread = mean - 2 * weighted
-    return 2 - mean / spread, 0.0, 2 * mean * weighted / spread
+    return 2 - mean / spread, 2 * mean * weighted / spread
