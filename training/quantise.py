@@ -11,89 +11,27 @@ from __future__ import annotations
 
 import logging
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from sklearn.metrics import roc_auc_score
 
 from leadline.datasets.inputs import vectors
-from leadline.datasets.scan import FileError, Kind, LeadlineError, Scan
-from leadline.datasets.simulator.simulate import Sample, simulate, simulate_pair
+from leadline.datasets.simulator.simulate import simulate
 from leadline.models import contract as contracts
 from leadline.models.contract import ModelContract, ModelError
 from leadline.models.export import forget_sources
+from leadline.training.model_files import check_target, writing
+from leadline.training.quantise_compare import Comparison, compare
 from leadline.training.record import Told
-from leadline.training.runners import onnx_runner
-
-MOST_LOST = 0.002
-"""Fall of the area under the ROC curve from which a quantised model is refused."""
 
 CALIBRATION_SEED, HELDOUT_SEED = 8100, 8200
 """Sets of scenes whose activations are ranged (split `validation`) and on which both are compared (`heldout`)."""
-
-TIMED: dict[Kind, tuple[int, int]] = {"parcel": (400, 500), "container": (700, 1400)}
-"""Rows and columns of the scan on which the two are timed."""
-
-_Said = tuple[float, float, float]  # score, novelty, logit
-
-_DRAWS = 500  # bootstrap
-
-
-@dataclass(frozen=True)
-class Flip:
-    """A held-out scan on which the two models disagree."""
-
-    index: int
-    scenario: str
-    threat: bool
-    undeclared: bool
-    score: float
-    quantised_score: float
-    verdict: str
-    quantised_verdict: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A quantised model beside the float one.
-
-    Attributes:
-        auc, quantised_auc: on the same held-out scans.
-        fall: of the area, with its 95 % interval (paired bootstrap).
-        flips: scans whose verdict differs at the default threshold.
-        scans, undeclared: how many, and how many of them hold undeclared watch-list material.
-        greatest: greatest difference of a score.
-        milliseconds, quantised_milliseconds: medians of one inference, one thread.
-        bytes, quantised_bytes: sizes of the files.
-        convolutions: (quantised, all).
-    """
-
-    auc: float
-    quantised_auc: float
-    fall: tuple[float, float, float]
-    flips: tuple[Flip, ...]
-    scans: int
-    undeclared: int
-    greatest: float
-    milliseconds: float
-    quantised_milliseconds: float
-    bytes: int
-    quantised_bytes: int
-    convolutions: tuple[int, int]
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the area falls by less than `MOST_LOST`."""
-        return self.fall[0] < MOST_LOST
 
 
 def quantise(
@@ -121,9 +59,9 @@ def quantise(
     """
     contract = contracts.read(model)
     contracts.verify(model)
-    _check_target(model, target)
+    check_target(model, target)
     chosen, everything = convolutions(model)
-    with _writing(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".quantise-") as folder:
+    with writing(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".quantise-") as folder:
         draft = Path(folder) / "draft.onnx"
         whole = calibration + scenes
         _write(model, draft, contract, chosen, calibration, lambda done, _: told(done, whole))
@@ -135,16 +73,6 @@ def quantise(
             contracts.read(draft)
             os.replace(draft, target)
     return found
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Tell a full disk as an error of the target, of which nothing is left."""
-    try:
-        yield
-    except OSError as error:
-        reason = f"cannot be written ({error.strerror or error})"
-        raise FileError(target, reason, "free some space, or choose another --out") from error
 
 
 def convolutions(model: Path) -> tuple[list[str], int]:
@@ -168,52 +96,6 @@ def convolutions(model: Path) -> tuple[list[str], int]:
             model, "has no convolution to quantise (none over neighbours of 16 or more channels)", "keep the float file"
         )
     return chosen, len(every)
-
-
-def compare(
-    model: Path, quantised: Path, contract: ModelContract, scenes: int, seed: int, counted: tuple[int, int], told: Told
-) -> Comparison:
-    """Score held-out simulated scans with both files, and time both."""
-    runners = [onnx_runner(path)[0] for path in (model, quantised)]
-    rows: list[tuple[Sample, int, _Said, _Said]] = []
-    for index in range(scenes):
-        told(index, scenes)
-        for sample in simulate_pair(contract.scanner, seed, index, split="heldout"):
-            outputs = [run(sample.scan)[:2] for run in runners]
-            kept = replace(sample, scan=replace(sample.scan, transmission=np.zeros((2, 1, 1), np.float32)))
-            first, second = ((float(o.score[0]), float(o.novelty[0]), logit) for o, logit in outputs)
-            rows.append((kept, index, first, second))
-    labels = np.array([s.truth.undeclared for s, *_ in rows])
-    if labels.all() or not labels.any():
-        raise LeadlineError(f"--scenes {scenes}: scans with and without threats are needed; give more")
-    logits = np.array([[a[2], b[2]] for _, _, a, b in rows], float)
-    scores = np.array([[a[0], b[0]] for _, _, a, b in rows], float)
-    flips = tuple(
-        Flip(
-            index, s.truth.scenario, s.truth.is_threat, bool(s.truth.undeclared), a[0], b[0],
-            _verdict(a, contract), _verdict(b, contract),
-        )
-        for s, index, a, b in rows
-        if _verdict(a, contract) != _verdict(b, contract)
-    )  # fmt: skip
-    areas = [float(roc_auc_score(labels, logits[:, k])) for k in range(2)]
-    times = _times(runners, contract)
-    return Comparison(
-        areas[0], areas[1], _fall(labels, logits), flips, len(rows), int(labels.sum()),
-        float(np.abs(scores[:, 0] - scores[:, 1]).max()), times[0], times[1],
-        model.stat().st_size, quantised.stat().st_size, counted,
-    )  # fmt: skip
-
-
-def _check_target(model: Path, target: Path) -> None:
-    """Refuse what would spoil another file, before anything is computed."""
-    if not target.parent.is_dir():
-        raise LeadlineError(f"--out {target}: its folder does not exist; make it, or give another place")
-    if target.exists() and target.samefile(model):
-        raise LeadlineError(f"--out {target}: is the float model itself; give another name")
-    sums = target.with_name("SHA256SUMS")
-    if sums.is_file() and any(line.split()[-1:] == [target.name] for line in sums.read_text("utf-8").splitlines()):
-        raise LeadlineError(f"--out {target}: {sums} lists a file of this name; give another name")
 
 
 def _write(model: Path, draft: Path, contract: ModelContract, chosen: list[str], calibration: int, told: Told) -> None:
@@ -276,39 +158,6 @@ def _feeds(contract: ModelContract, count: int, takes: Collection[str]) -> Itera
         yield {name: array[None] for name, array in feed.items()}
 
 
-def _verdict(outputs: _Said, contract: ModelContract) -> str:
-    """What score and novelty alone would say."""
-    score, novelty, _ = outputs
-    return "inspect" if score >= contract.threshold else "rescan" if novelty > 1 else "clear"
-
-
-def _fall(labels: npt.NDArray[np.bool_], logits: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Fall of the area under the curve, with a 95 % interval over drawn scans, the same for both models."""
-
-    def fall(chosen: npt.NDArray[np.int64]) -> float:
-        return float(
-            roc_auc_score(labels[chosen], logits[chosen, 0]) - roc_auc_score(labels[chosen], logits[chosen, 1])
-        )
-
-    rng = np.random.default_rng(0)
-    honest, threats = np.flatnonzero(~labels), np.flatnonzero(labels)
-    drawn = [fall(np.r_[rng.choice(honest, len(honest)), rng.choice(threats, len(threats))]) for _ in range(_DRAWS)]
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return fall(np.arange(len(labels))), float(low), float(high)
-
-
-def _times(runners: list[Any], contract: ModelContract, rounds: int = 15) -> list[float]:
-    """Median milliseconds of one inference of each, in turns, so that both meet the same load."""
-    scan = Scan(np.random.default_rng(0).random((2, *TIMED[contract.scanner]), np.float32))
-    taken: list[list[float]] = [[] for _ in runners]
-    for _ in range(rounds):
-        for k, run in enumerate(runners):
-            started = time.perf_counter()
-            run(scan)
-            taken[k].append(1000 * (time.perf_counter() - started))
-    return [statistics.median(t[1:]) for t in taken]
-
-
 def _told(contract: ModelContract, found: Comparison, model: Path, scenes: int, seed: int) -> ModelContract:
     """The contract of the quantised file: its own version, and how it compares with the float one."""
     record = {
@@ -317,7 +166,10 @@ def _told(contract: ModelContract, found: Comparison, model: Path, scenes: int, 
         "seed": seed,
         "auc": round(found.quantised_auc, 5),
         "auc_of_float": round(found.auc, 5),
+        "fall": [round(value, 5) for value in found.fall],
+        "shown": found.shown,
         "flipped": len(found.flips),
+        "moved": len(found.moved),
     }
     version = f"{contract.version}+int8"
     return replace(contract, version=version, training={**contract.training, "quantised": record})
