@@ -131,6 +131,9 @@ def _sigma_of(ratio: float) -> float:
     return float(np.interp(ratio, shares[::-1], _SIGMAS[::-1]))
 
 
+_TOLD, _STEEP = 500, 50  # pixels of goods, and of their edges, without which no displacement can be told
+
+
 def shift_of(transmission: Float32Array) -> tuple[float, float]:
     """(rows, columns) by which the low channel is displaced, at most 2 pixels.
 
@@ -143,12 +146,14 @@ def shift_of(transmission: Float32Array) -> tuple[float, float]:
         images.append(-np.log(np.clip(soft[::1, ::1], 0.01, 1.5)).astype(np.float64))
     high, low = images
     told = (high > 0.02) & (high < 3.5) & (low < 4)
-    if told.sum() < 500:
+    if told.sum() < _TOLD or np.ptp(high[told]) < 0.05:  # too few goods, or all of one depth: no edge tells anything
         return 0.0, 0.0
     prediction = np.polyval(np.polyfit(high[told][::7], low[told][::7], 3), high)
     slopes = np.gradient(prediction)
     steep = told & (np.hypot(*slopes) > max(float(np.quantile(np.hypot(*slopes)[told], 0.9)), 0.01))
     steep[:3] = steep[-3:] = steep[:, :3] = steep[:, -3:] = False
+    if steep.sum() < _STEEP:
+        return 0.0, 0.0
     rest = (low - prediction)[steep]
     matrix = np.stack([slopes[0][steep], slopes[1][steep], np.ones(len(rest))], axis=1)
     keep = np.ones(len(rest), bool)
