@@ -27,7 +27,11 @@ MOST_LOST = 5
 @click.command(short_help="Screen a whole archive into a ledger.")
 @click.argument("sources", metavar="SOURCE", nargs=-1, required=True)
 @click.option(
-    "--ledger", "ledger_place", metavar="LEDGER", required=True, help="A file, or postgresql://user@host/database."
+    "--ledger",
+    "ledger_place",
+    metavar="LEDGER",
+    required=True,
+    help="A file, or postgresql://user@host/database, the password in PGPASSWORD or ~/.pgpass.",
 )
 @click.option("--manifest", metavar="FILE", help="Declared goods: CSV or Parquet with path, hs_code, description.")
 @click.option("--model", metavar="FILE", type=click.Path(path_type=Path), help="A model in place of the released ones.")
@@ -137,16 +141,17 @@ def rescore(
                 for _ in _work(stack, run, places.declare(items, declared), engine, address, workers, progress):
                     progress.step()
             except KeyboardInterrupt:
-                code = INTERRUPTED
+                pass  # asked twice: told below
             except TooManyFailures as error:
                 code = _told(error, CEILING)
             except LeadlineError as error:
-                if not run.tally.done:
+                if not run.tally.done and not interruption.asked():
                     raise
-                code = _told(f"{error}\nwhat was recorded is safe; the same command goes on from here", STUCK)
+                text = f"{error}\nwhat was recorded is safe; the same command goes on from here"
+                code = _told(text, INTERRUPTED if interruption.asked() else STUCK)
         if not quiet:
             click.echo(progress.summary(), err=True)
-        if code in (0, INTERRUPTED) and interruption.asked():
+        if not code and interruption.asked():
             click.echo("interrupted; what was screened is recorded, the same command goes on from here", err=True)
             code = INTERRUPTED
         failed = run.tally.failed + run.tally.known_failed

@@ -232,6 +232,28 @@ def test_ctrl_c(scans: Path, tmp_path: Path, models: Any, run_rescore: Any, matt
     assert len(matters(place)) == 40
 
 
+def test_ctrl_c_while_the_database_is_gone(
+    scans: Path, tmp_path: Path, postgresql: Any, models: Any, wait_for_rows: Any
+) -> None:
+    archive = tmp_path / "archive"
+    for n in range(60):
+        shutil.copytree(scans, archive / f"copy{n}")
+    place = postgresql.place()
+    arguments = (archive, "--ledger", place, "--model", models["parcel"], "--workers", "1")
+    with begin(*arguments, start_new_session=True) as process:
+        wait_for_rows(place, 1, process)
+        postgresql.stop()
+        try:
+            time.sleep(2)
+            os.killpg(process.pid, signal.SIGINT)
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+            postgresql.start()
+    assert process.returncode == 130, said
+    assert "the same command goes on from here" in said and "Traceback" not in said
+
+
 def test_database_gone_at_the_start(scans: Path, postgresql: Any, run_rescore: Any) -> None:
     """Told apart from wrong use: whoever starts runs by a timer may simply do it again."""
     place = postgresql.place()
