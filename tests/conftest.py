@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("leadline", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("leadline")
 
+# Where the suite runs in the background, a shell has it ignore Ctrl-C, and all that it starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 OfflineRun = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
