@@ -32,6 +32,7 @@ COMMANDS: dict[str, Entry] = {
     "palette": Entry("leadline.datasets.palette_command:palette", "Fit a palette for a vendor's 8-bit colours."),
     "train": Entry("leadline.training.commands:train", "Fit a model on simulated scans.", "train"),
     "export": Entry("leadline.training.commands:export", "Write a fitted model as one ONNX file.", "train"),
+    "join": Entry("leadline.training.commands:join", "Make one model of several that are averaged.", "train"),
     "quantise": Entry(
         "leadline.training.quantise_command:quantise", "Write a model in INT8 if that costs nothing.", "train"
     ),

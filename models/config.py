@@ -34,6 +34,7 @@ class NetworkConfig:
         decoder: channels of the decoder; its finest level has as many as the first stage.
         embedding: length of the embedding.
         suspicion: channels of the two layers between the cells' features and their suspicion.
+        coarser: block sides of further networks of this shape, multiples of `pool`, see `models.ensemble`.
     """
 
     kind: Kind = "parcel"
@@ -52,6 +53,11 @@ class NetworkConfig:
     decoder: int = 48
     embedding: int = 64
     suspicion: tuple[int, int] = (32, 32)
+    coarser: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(pool % self.pool or pool <= self.pool for pool in self.coarser):
+            raise ValueError(f"is {list(self.coarser)}; it should be multiples of pool, {self.pool}")
 
     @property
     def stride(self) -> int:

@@ -24,9 +24,10 @@ from leadline.datasets.beam import BEAM
 from leadline.datasets.materials import catalogue
 from leadline.datasets.scan import FileError, Kind, LeadlineError
 from leadline.models import contract as contracts
+from leadline.models.calibrated import Calibrated
 from leadline.models.config import NetworkConfig, config_for
 from leadline.models.contract import ModelContract
-from leadline.models.network import Network
+from leadline.models.ensemble import build
 from leadline.models.outputs import Outputs
 
 TOLERANCE = 1e-4
@@ -46,7 +47,7 @@ class ParityError(LeadlineError):
 
 
 def export(
-    network: Network, path: str | Path, contract: ModelContract, shapes: Sequence[tuple[int, int, int]] = SHAPES
+    network: Calibrated, path: str | Path, contract: ModelContract, shapes: Sequence[tuple[int, int, int]] = SHAPES
 ) -> dict[str, float]:
     """Write a network as an ONNX file with its contract.
 
@@ -87,9 +88,9 @@ def export(
     return found
 
 
-def _save(network: Network, path: Path) -> None:
+def _save(network: Calibrated, path: Path) -> None:
     families = len(network.config.families)
-    pool = network.config.pool
+    pool = max(network.config.pool, *network.config.coarser, 1)
     # Large enough that no level of the pyramid has one cell only, which the tracer would take for the rule.
     known = {"declared": families + 1, "beam": BEAM, "appearance": APPEARANCE}  # inputs that may be left out
     example = (torch.rand(2, 2, 48 * pool, 64 * pool), *(torch.zeros(2, n) for n in known.values()))
@@ -117,7 +118,7 @@ def _save(network: Network, path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def _rest(network: Network, graph: onnx.GraphProto) -> onnx.TensorProto:
+def _rest(network: Calibrated, graph: onnx.GraphProto) -> onnx.TensorProto:
     """What of a network's state the graph does not hold by name, as one tensor: `models.restore` needs it.
 
     The exporter folds normalisations into convolutions, and keeps one of several tensors that are alike.
@@ -132,7 +133,7 @@ def rest(state: Mapping[str, Tensor], there: Collection[str]) -> list[tuple[str,
     return [(k, v) for k, v in sorted(state.items()) if k not in there and v.is_floating_point()]
 
 
-def parity(network: Network, path: str | Path, shapes: Sequence[tuple[int, int, int]] = SHAPES) -> dict[str, float]:
+def parity(network: Calibrated, path: str | Path, shapes: Sequence[tuple[int, int, int]] = SHAPES) -> dict[str, float]:
     """Compare a file with the network, on random scans of the given shapes.
 
     Returns:
@@ -219,7 +220,7 @@ def export_untrained(kind: Kind, path: str | Path, seed: int = 0, **changes: obj
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = Network(config_for(kind, **changes))
+        network = build(config_for(kind, **changes))
     training = {"seed": seed, "scans": 0, "steps": 0}
     export(network, path, draft_contract(network.config, training=training), shapes=SHAPES[:4])
     return Path(path)

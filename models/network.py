@@ -15,6 +15,7 @@ from torchvision.ops import Conv2dNormActivation
 from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.beam import BEAM
 from leadline.models.blocks import PixelFeatures, Stage, Suspicion, perceptron, plain, scan_head
+from leadline.models.calibrated import Calibrated
 from leadline.models.config import REFERENCES, NetworkConfig
 from leadline.models.curves import HIDDEN, ScannerCurves
 from leadline.models.features import (
@@ -24,34 +25,20 @@ from leadline.models.features import (
     periodic_features,
     pool_pixels,
 )
-from leadline.models.outputs import ABSENT, POOLED, Outputs, Raw, Summary, View, pool_evidence
+from leadline.models.outputs import ABSENT, POOLED, Raw, Summary, View, pool_evidence
 
 STAGES = 4
 OWN = 6 + len(REFERENCES)
 """What was measured in a cell: attenuation and excess features, distances from the scanner's curves."""
 
 
-class Network(nn.Module):
-    """Encoder with a pyramid of attenuation features, top-down decoder, one head per cell, one per scan.
-
-    `forward` gives the calibrated `Outputs`; `raw` the logits that are fitted. Calibration and the
-    novelty measure are buffers, set by `leadline.training.calibrate`.
-    """
-
-    score_scale: Tensor
-    score_bias: Tensor
-    family_scale: Tensor
-    family_bias: Tensor
-    typical: Tensor
-    whiten: Tensor
-    accepted: Tensor
+class Network(Calibrated):
+    """Encoder with a pyramid of attenuation features, top-down decoder, one head per cell, one per scan."""
 
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, config.embedding)
         families, p, d = len(config.families), config.pixel_width, config.decoder
         said = families + 1 + APPEARANCE
-        self.watched = [config.families.index(name) for name in config.watched]
         self.pixels = nn.ModuleList(PixelFeatures(config.pixel_hidden, p) for _ in range(STAGES))
         self.scanner = ScannerCurves(config)
         self.context = perceptron(2 * p + HIDDEN, 32, (STAGES - 1) * p)
@@ -83,49 +70,16 @@ class Network(nn.Module):
         basis = POOLED * families + 2 + config.embedding
         self.family_head = scan_head(basis, families)
         self.score_head = scan_head(basis + POOLED * families + said + POOLED, 1)
-        self.register_buffer("score_scale", torch.ones(()))
-        self.register_buffer("score_bias", torch.zeros(()))
-        self.register_buffer("family_scale", torch.ones(families))
-        self.register_buffer("family_bias", torch.zeros(families))
-        self.register_buffer("typical", torch.zeros(config.embedding))
-        self.register_buffer("whiten", torch.eye(config.embedding))
-        self.register_buffer("accepted", torch.tensor(1e3))
-
-    def forward(
-        self, transmission: Tensor, declared: Tensor, beam: Tensor | None = None, appearance: Tensor | None = None
-    ) -> Outputs:
-        """Calibrated outputs.
-
-        Args:
-            transmission: (N, 2, rows, columns), [high, low], raw; any size.
-            declared: (N or 1, F + 1) expected families, last 1 = a declaration is known.
-            beam: (N or 1, BEAM) nominal energy, see `datasets.beam`; `None` = unknown.
-            appearance: (N or 1, APPEARANCE) of the declared goods, see `datasets.appearance`; `None` = unknown.
-        """
-        look = declared.new_zeros(1, APPEARANCE) if appearance is None else appearance
-        each = torch.zeros_like(transmission[:, :1, 0, 0])  # either may be one row for all scans
-        raw = self.raw(transmission, torch.cat((declared + each, look + each), 1), beam)
-        score = torch.sigmoid(raw.score * self.score_scale + self.score_bias)
-        materials = torch.sigmoid(raw.materials * self.family_scale + self.family_bias)
-        away = (raw.embedding - self.typical) @ self.whiten
-        novelty = torch.sqrt((away * away).sum(1) + 1e-12) / self.accepted
-        return Outputs(
-            score, materials, torch.sigmoid(raw.evidence), torch.expm1(raw.log_areal), raw.embedding, novelty
-        )
 
     def raw(self, transmission: Tensor, said: Tensor, beam: Tensor | None = None, *, pooled: bool = False) -> Raw:
-        """Logits.
-
-        Args:
-            transmission: as for `forward`.
-            said: (N or 1, F + 1 + APPEARANCE), `declared` and `appearance` of `forward`.
-            beam: as for `forward`.
-            pooled: the transmission has been through `pool_pixels`.
-        """
+        """Logits; arguments as for `Calibrated.raw`."""
         view = self.look(transmission, beam, pooled=pooled)
         suspicion = self.suspect(view, said)
         score, materials = self.judge(view.summary, said, pool_evidence(suspicion).flatten(1))
         return Raw(score, materials, view.evidence, view.log_areal, view.summary.embedding, suspicion, view.curves)
+
+    def begin(self, curves: Tensor) -> None:
+        self.scanner.begin(curves)
 
     def look(self, transmission: Tensor, beam: Tensor | None = None, *, pooled: bool = False) -> View:
         """What does not depend on the declaration; arguments as for `raw`."""

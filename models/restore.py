@@ -5,6 +5,7 @@ Export folds every batch normalisation that follows a convolution into it, and k
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,16 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from leadline.models import contract as contracts
+from leadline.models.calibrated import Calibrated
 from leadline.models.config import NetworkConfig
 from leadline.models.contract import ModelContract, ModelError
+from leadline.models.ensemble import build
 from leadline.models.export import REST, ParityError, parity, rest
-from leadline.models.network import Network
 
 _SHAPES = ((1, 96, 128), (2, 61, 93))
 
 
-def restore(path: str | Path) -> tuple[Network, ModelContract]:
+def restore(path: str | Path) -> tuple[Calibrated, ModelContract]:
     """The network of a model file, in evaluation mode, and the file's contract.
 
     Returns:
@@ -38,7 +40,7 @@ def restore(path: str | Path) -> tuple[Network, ModelContract]:
     if not contract.network:
         raise ModelError(path, "was written before model files told the shape of their network", remedy)
     try:
-        network = Network(NetworkConfig.from_dict(dict(contract.network)))
+        network = build(NetworkConfig.from_dict(dict(contract.network)))
         network.load_state_dict(_state(network, graph))
         network.eval()
         parity(network, path, _SHAPES)
@@ -48,7 +50,7 @@ def restore(path: str | Path) -> tuple[Network, ModelContract]:
     return network, contract
 
 
-def _state(network: Network, graph: onnx.GraphProto) -> dict[str, Tensor]:
+def _state(network: nn.Module, graph: onnx.GraphProto) -> dict[str, Tensor]:
     """The network's state: by name, out of the rest, and with folded normalisations taken out of the convolutions."""
     values = {t.name: _tensor(t) for t in graph.initializer}
     used = {name for node in graph.node for name in node.input}
@@ -79,7 +81,7 @@ def _tensor(value: onnx.TensorProto) -> Tensor:
     return torch.from_numpy(np.array(numpy_helper.to_array(value)))
 
 
-def widen(network: Network, config: NetworkConfig) -> Network:
+def widen(network: Calibrated, config: NetworkConfig) -> Calibrated:
     """A network over other families, with everything of an old one that still fits.
 
     Families are matched by name: the evidence of those that both know keeps its weights. The scan-level heads see all
@@ -89,15 +91,17 @@ def widen(network: Network, config: NetworkConfig) -> Network:
         network: the old one.
         config: of the new one; must differ in its families alone.
     """
-    wider = Network(config)
+    wider = build(config)
     old, new = network.state_dict(), wider.state_dict()
     kept = {name: old[name] if old[name].shape == value.shape else value.clone() for name, value in new.items()}
     if network.config.families != config.families:
-        kept |= {name: value for name, value in new.items() if name.startswith(("family_head.", "score_head."))}
-        for part in ("evidence_head.weight", "evidence_head.bias"):
-            kept[part] = new[part].clone()
-            for at, family in enumerate(config.families):
-                if family in network.config.families:
-                    kept[part][at] = old[part][network.config.families.index(family)]
+        for name, value in new.items():
+            head = re.sub(r"^members\.\d+\.", "", name).partition(".")[0]
+            if head in ("family_head", "score_head", "evidence_head"):
+                kept[name] = value.clone()
+            if head == "evidence_head":
+                for at, family in enumerate(config.families):
+                    if family in network.config.families:
+                        kept[name][at] = old[name][network.config.families.index(family)]
     wider.load_state_dict(kept)
     return wider

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from leadline.datasets.scan import FileError, Kind, LeadlineError
 from leadline.models import contract as contracts
+from leadline.models.calibrated import Calibrated
 from leadline.models.config import NetworkConfig
-from leadline.models.network import Network
 from leadline.models.restore import restore, widen
 from leadline.training.checkpoints import load_checkpoint, network_from
 
@@ -25,7 +25,7 @@ class Base:
     """
 
     path: Path
-    network: Network
+    network: Calibrated
     watch_list: str
 
     def about(self) -> dict[str, str]:
@@ -53,7 +53,7 @@ def base_model(model: str, kind: Kind | None) -> Base:
     return Base(path, network, contract.watch_list)
 
 
-def weights_for(base: Base, config: NetworkConfig) -> Network:
+def weights_for(base: Base, config: NetworkConfig) -> Calibrated:
     """The network of a model, over the families of another configuration.
 
     Raises:

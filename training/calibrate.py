@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from leadline.datasets.false_alarms import threshold_at
 from leadline.datasets.scan import LeadlineError
-from leadline.models.network import Network
+from leadline.models.calibrated import Calibrated
 from leadline.training.measure import EVIDENCE_BINS, Row
 
 Floats = npt.NDArray[np.float64]
@@ -138,7 +138,7 @@ def calibrate(rows: Sequence[Row]) -> Calibration:
     return Calibration(score, tuple(families), {rate: thresholds[rate] for rate in RATES}, fit_novelty(embeddings))
 
 
-def apply(network: Network, calibration: Calibration) -> None:
+def apply(network: Calibrated, calibration: Calibration) -> None:
     """Write a calibration into the buffers of a network."""
     with torch.no_grad():
         network.score_scale.fill_(calibration.score.scale)

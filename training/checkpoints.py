@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from leadline.datasets.scan import LeadlineError
+from leadline.models.calibrated import Calibrated
 from leadline.models.config import NetworkConfig
+from leadline.models.ensemble import build
 from leadline.models.network import Network
 
 
@@ -35,11 +37,26 @@ def load_checkpoint(path: Path, remedy: str = "take another one") -> dict[str, A
     return checkpoint
 
 
-def network_from(checkpoint: Mapping[str, Any]) -> Network:
+def network_from(checkpoint: Mapping[str, Any]) -> Calibrated:
     """The network of a checkpoint, with averaged weights where the fit averaged them."""
-    network = Network(NetworkConfig.from_dict(checkpoint["leadline"]["network"]))
+    network = build(NetworkConfig.from_dict(checkpoint["leadline"]["network"]))
     prefix = "network."
     network.load_state_dict(
         {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items() if key.startswith(prefix)}
     )
     return network.eval()
+
+
+def member_from(checkpoint: Mapping[str, Any]) -> Network:
+    """The network of a checkpoint whose suspicion and heads are looked at by themselves.
+
+    Raises:
+        LeadlineError: it is an ensemble.
+    """
+    network = network_from(checkpoint)
+    if not isinstance(network, Network):
+        raise LeadlineError(
+            "heads are refitted of one network at a time, and this is an ensemble; "
+            "fit its networks by themselves and join them with `leadline join`"
+        )
+    return network

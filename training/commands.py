@@ -150,3 +150,23 @@ def export(
             told=bar.told,
         )
     click.echo(table(figures))
+
+
+@click.command(
+    epilog="Example: leadline join fine.onnx coarse.onnx --out both.ckpt && leadline export both.ckpt --out both.onnx"
+)
+@click.argument("models", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The checkpoint to write.")
+def join(models: tuple[Path, ...], out: Path) -> None:
+    """Make one checkpoint of several MODELS, whose logits it averages.
+
+    Their networks are of one kind of scanner and one shape, and differ in how many pixels they average first
+    (`pool`). `leadline export` calibrates the checkpoint and makes a model file of it.
+    """
+    from leadline.training.join import join as joined
+
+    make_folder(out.parent)
+    made = joined(models, out)
+    click.echo(
+        f"{out}: {len(made.members)} networks joined; next: leadline export {out} --out {out.with_suffix('.onnx')}"
+    )

@@ -113,6 +113,7 @@ _BOUNDS: dict[str, Any] = {
     "decoder": _Count,
     "embedding": _Count,
     "suspicion": tuple[_Count, _Count],
+    "coarser": tuple[_Count, ...],
 }
 """Of the network's fields; a dataclass has types alone."""
 
@@ -155,7 +156,10 @@ class TrainConfig(_Table):
 
     def shape(self, kind: Kind) -> NetworkConfig:
         """The network, over the families of the catalogue in use."""
-        return config_for(kind, **self.network.model_dump(exclude_none=True))  # type: ignore[attr-defined]
+        try:
+            return config_for(kind, **self.network.model_dump(exclude_none=True))  # type: ignore[attr-defined]
+        except ValueError as error:
+            raise LeadlineError(f"network.coarser: {error}") from error
 
     def fit_config(self, network: NetworkConfig, cores: int) -> FitConfig:
         """The fit itself.

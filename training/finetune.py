@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from leadline.datasets.materials import catalogue, use_catalogue
 from leadline.datasets.scan import Declaration, FileError, LeadlineError
+from leadline.models.calibrated import Calibrated
 from leadline.models.config import NetworkConfig
-from leadline.models.network import Network
 from leadline.models.restore import widen
 from leadline.training import forgetting, forgetting_report
 from leadline.training.base import Base, base_model
@@ -46,7 +46,7 @@ class OnwardFit(Fit):
         share: of the loss that comes from own scans, 0..1.
     """
 
-    def __init__(self, config: FitConfig, network: Network, share: float) -> None:
+    def __init__(self, config: FitConfig, network: Calibrated, share: float) -> None:
         super().__init__(config)
         self.network.load_state_dict(network.state_dict())
         self.share = share

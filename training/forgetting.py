@@ -15,8 +15,8 @@ from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.beam import beam
 from leadline.datasets.scan import Kind, Scan
 from leadline.datasets.simulator.simulate import simulate_pair
+from leadline.models.calibrated import Calibrated
 from leadline.models.config import NetworkConfig
-from leadline.models.network import Network
 from leadline.training.labelled import Specimen
 from leadline.training.progress import Progress
 from leadline.training.statistics import mcnemar, share, weighted_auc
@@ -54,7 +54,7 @@ class Pair:
 
 
 def measure(
-    old: Network, new: Network, config: NetworkConfig, scenes: int, specimens: Sequence[Specimen]
+    old: Calibrated, new: Calibrated, config: NetworkConfig, scenes: int, specimens: Sequence[Specimen]
 ) -> list[Pair]:
     """Both models on simulated scenes and on labelled scans.
 
@@ -93,7 +93,7 @@ def _scans(kind: Kind, scenes: int, specimens: Sequence[Specimen]) -> Iterator[t
             )
 
 
-def _scorer(network: Network, config: NetworkConfig) -> Callable[[Scan], float]:
+def _scorer(network: Calibrated, config: NetworkConfig) -> Callable[[Scan], float]:
     """The logit of a scan; what is declared in the order of the network's own families."""
     families = len(config.families)
     places = [*(config.families.index(f) for f in network.config.families), *range(families, families + 1 + APPEARANCE)]

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from leadline.datasets.appearance import APPEARANCE
 from leadline.datasets.beam import beam
 from leadline.models import contract as contracts
-from leadline.models.network import Network
+from leadline.models.calibrated import Calibrated
 from leadline.training import charts
 from leadline.training.charts_pairs import fates_chart, height_of, scatter_chart
 from leadline.training.evaluate import Wanted
@@ -38,8 +39,8 @@ Pictures = Mapping[str, Mapping[str, Sequence[Sequence[View]]]]
 
 def pictures(
     figures: Mapping[str, Any],
-    old: Network,
-    new: Network,
+    old: Calibrated,
+    new: Calibrated,
     specimens: Sequence[Specimen],
     threshold: float,
 ) -> Pictures:
@@ -67,14 +68,16 @@ def pictures(
     }
 
 
-def _looker(network: Network, words: str, threshold: float) -> Looker:
+def _looker(network: Calibrated, words: str, threshold: float) -> Looker:
     watched = [network.config.families.index(name) for name in network.config.watched]
+
+    nothing = np.zeros(len(network.config.families) + 1 + APPEARANCE, np.float32)  # evidence is without declaration
 
     def evidence(shown: Shown) -> Map:
         with torch.inference_mode():
-            known = (shown.scan.transmission, beam(shown.scan.scanner))
-            view = network.look(*(torch.from_numpy(v)[None] for v in known))
-            found: Map = torch.sigmoid(view.evidence[0, watched]).amax(0).numpy()
+            known = (shown.scan.transmission, nothing, beam(shown.scan.scanner))
+            raw = network.raw(*(torch.from_numpy(v)[None] for v in known))
+            found: Map = torch.sigmoid(raw.evidence[0, watched]).amax(0).numpy()
             return found
 
     return Looker(words, evidence, threshold)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from leadline.models import contract as contracts
 from leadline.models.network import Network
 from leadline.models.outputs import Summary
-from leadline.training.checkpoints import load_checkpoint, network_from
+from leadline.training.checkpoints import load_checkpoint, member_from
 from leadline.training.looking import HEADS_SEED, SUSPICION_SEED, Seen, cells_in, look, seen_in
 from leadline.training.losses import pair_shortfall
 from leadline.training.model_files import work_folder
@@ -66,7 +66,7 @@ def refit(
                 shown.told(shown.done + done, others + scenes)
 
         cells = look(checkpoint, others, SUSPICION_SEED, processes, cells_in, Cells, kept, tick)
-        network = fit_suspicion(network_from(made), cells)
+        network = fit_suspicion(member_from(made), cells)
         _write(made, network, interim)
         seen = look(interim, scenes, HEADS_SEED, processes, seen_in, Seen, kept, tick)
         _write(made, fit_heads(network, seen, epochs), target)

@@ -23,7 +23,7 @@ from leadline.datasets.materials import use_catalogue
 from leadline.datasets.simulator.simulate import Sample, simulate_pair
 from leadline.models.network import Network
 from leadline.models.outputs import pool_evidence
-from leadline.training.checkpoints import load_checkpoint, network_from
+from leadline.training.checkpoints import load_checkpoint, member_from
 from leadline.training.saving import write_whole
 from leadline.training.suspicion import Cells, cells_of, versions
 from leadline.training.targets import CellRule, cell_targets, example
@@ -122,7 +122,7 @@ def _prepare(checkpoint: Path, seed: int) -> None:
     torch.set_num_threads(1)
     made = load_checkpoint(checkpoint)
     use_catalogue(made["leadline"].get("watch_list", ""))
-    _network, _seed = network_from(made), seed
+    _network, _seed = member_from(made), seed
 
 
 def seen_in(index: int) -> list[Seen]:

@@ -16,7 +16,7 @@ from torchmetrics.classification import BinaryAUROC
 
 from leadline.datasets.materials import catalogue
 from leadline.models.config import NetworkConfig
-from leadline.models.network import Network
+from leadline.models.ensemble import build
 from leadline.training.data import Batch, StreamConfig, loader
 from leadline.training.losses import LossConfig, losses
 from leadline.training.targets import typical_curves
@@ -87,8 +87,8 @@ class Fit(lightning.LightningModule):
     def __init__(self, config: FitConfig) -> None:
         super().__init__()
         self.config = config
-        self.network = Network(config.network).to(memory_format=torch.channels_last)
-        self.network.scanner.begin(torch.from_numpy(typical_curves(config.network)))
+        self.network = build(config.network).to(memory_format=torch.channels_last)
+        self.network.begin(torch.from_numpy(typical_curves(config.network)))
         self.elapsed = 0.0
         self.scans = 0
         self._clock: float | None = None

@@ -195,7 +195,7 @@ def describe(checkpoint: Path, made: dict[str, Any]) -> dict[str, Any]:
         "machine": run.get("machine", machine()),
         "command": run.get("command", ""),
         "commit": run.get("commit", ""),
-    }
+    } | ({"joined_of": "; ".join(joined)} if (joined := made["leadline"].get("joined_of")) else {})
 
 
 def _logit(score: float, affine: calibration.Affine) -> float:

@@ -59,6 +59,11 @@ def train(config: TrainConfig, *, command: str, restart: bool = False, progress:
     if config.kind is None:
         raise LeadlineError('kind: is not said; write kind = "parcel" or "container", or give --kind')
     made = config.fit_config(config.shape(config.kind), os.cpu_count() or 1)
+    if config.fit.heads and made.network.coarser:
+        raise LeadlineError(
+            "fit.heads: heads are refitted of one network at a time; write heads = 0, "
+            "or fit the networks by themselves and join them with `leadline join`"
+        )
     module, inputs = None, {}
     if config.fit.begin:
         base = base_model(config.fit.begin, config.kind)
