@@ -62,12 +62,15 @@ def _checkpoint(joined: Ensemble, members: Sequence[tuple[Path, ModelContract]])
     """As `leadline train` writes them."""
     made = [contract.training for _, contract in members]
     shas = [f"{path.name}, {c.name} {c.version}, SHA-256 {contracts.sha256(path)}" for path, c in members]
+    commands = [f"leadline join {' '.join(path.name for path, _ in members)}"]
+    commands += [f"{path.name} by: {c.training['command']}" for path, c in members if c.training.get("command")]
     about = {
         "network": joined.config.to_dict(),
         "elapsed": sum(3600 * float(m.get("hours", 0)) for m in made),
         "scans": sum(int(m.get("scans", 0)) for m in made),
         "seed": ", ".join(str(m.get("seed", "")) for m in made),
         "watch_list": members[0][1].watch_list,
+        "command": "; ".join(commands),
         "joined_of": shas,
     }
     steps = sum(int(m.get("steps", 0)) for m in made)

@@ -193,7 +193,7 @@ def describe(checkpoint: Path, made: dict[str, Any]) -> dict[str, Any]:
         "steps": int(made.get("global_step", 0)),
         "hours": round(made["leadline"]["elapsed"] / 3600, 3),
         "machine": run.get("machine", machine()),
-        "command": run.get("command", ""),
+        "command": run.get("command", made["leadline"].get("command", "")),
         "commit": run.get("commit", ""),
     } | ({"joined_of": "; ".join(joined)} if (joined := made["leadline"].get("joined_of")) else {})
 

@@ -42,7 +42,9 @@ def test_joined_models_are_exported_and_fitted_on(models: dict[str, Path], tmp_p
 
     done = leadline("export", both, "--out", file, "--calibration", 24, "--processes", 1)
     assert done.exit_code == 0, done.output
-    assert contracts.sha256(models["fine"]) in contracts.read(file).training["joined_of"]
+    told = contracts.read(file).training
+    assert contracts.sha256(models["fine"]) in told["joined_of"]
+    assert told["command"] == "leadline join fine.onnx coarse.onnx"
 
     settings = tmp_path / "on.toml"
     settings.write_text(
