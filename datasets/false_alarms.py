@@ -40,8 +40,11 @@ def _tail(above: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Shape and scale of what lies above a threshold, sorted: by probability-weighted moments, which are surer than
     the greatest likelihood for so few (Hosking and Wallis 1987, Technometrics 29, 339)."""
     mean, count = float(above.mean()), len(above)
+    exponential = 0.0, mean  # errs towards fewer false alarms
     if count < _SHAPED:
-        return 0.0, mean  # an exponential tail, which errs towards fewer false alarms
+        return exponential
     weighted = float(((count - np.arange(1, count + 1)) / (count - 1) * above).mean())
     spread = mean - 2 * weighted
+    if spread < 1e-6 * mean:  # all score the same, and have no shape
+        return exponential
     return 2 - mean / spread, 2 * mean * weighted / spread

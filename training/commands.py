@@ -165,7 +165,6 @@ def join(models: tuple[Path, ...], out: Path) -> None:
     """
     from leadline.training.join import join as joined
 
-    make_folder(out.parent)
     made = joined(models, out)
     click.echo(
         f"{out}: {len(made.members)} networks joined; next: leadline export {out} --out {out.with_suffix('.onnx')}"

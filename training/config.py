@@ -35,6 +35,7 @@ _CountOrNone = Annotated[int, Field(ge=0, le=1 << 14)]
 _Above = Annotated[float, Field(gt=0)]
 _AtLeast0 = Annotated[float, Field(ge=0)]
 _LEAST_CANVAS = 32  # pixels: less leaves the coarsest maps of the network nothing to look at
+_Pool = Annotated[int, Field(ge=1, le=_LEAST_CANVAS)]
 
 
 class FitTable(_Table):
@@ -101,7 +102,7 @@ class FinetuneTable(_Table):
 
 
 _BOUNDS: dict[str, Any] = {
-    "pool": Annotated[int, Field(ge=1, le=_LEAST_CANVAS)],
+    "pool": _Pool,
     "floor": Annotated[float, Field(gt=0, lt=1)],
     "ratio_period": _Above,
     "thin": _Above,
@@ -113,7 +114,7 @@ _BOUNDS: dict[str, Any] = {
     "decoder": _Count,
     "embedding": _Count,
     "suspicion": tuple[_Count, _Count],
-    "coarser": tuple[_Count, ...],
+    "coarser": tuple[_Pool, ...],
 }
 """Of the network's fields; a dataclass has types alone."""
 
@@ -252,10 +253,16 @@ def from_text(path: Path) -> TrainConfig:
     return load(str(path.absolute()), {})
 
 
-def as_toml(config: TrainConfig) -> str:
-    """A configuration as TOML, all keys, for `load`. Paths become absolute."""
+def placed(config: TrainConfig) -> dict[str, Any]:
+    """The keys that a configuration sets, as plain values; paths become absolute."""
     values = config.model_dump(exclude_none=True)
     _from_folder(values, Path.cwd())
+    return values
+
+
+def as_toml(config: TrainConfig) -> str:
+    """A configuration as TOML, all keys, for `load`. Paths become absolute."""
+    values = placed(config)
     plain = {k: v for k, v in values.items() if not isinstance(v, dict)}
     lines = [f"{key} = {_toml(value)}" for key, value in plain.items()]
     for table, entries in values.items():

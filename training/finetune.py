@@ -114,6 +114,14 @@ def finetune(config: TrainConfig, *, command: str, restart: bool, progress: bool
             "network: cannot be chosen, the model that is fitted on has its shape; leave the table out, "
             "or begin from the preset finetune"
         )
+    if config.fit.begin:
+        raise LeadlineError(
+            "fit.begin: fine-tuning begins from finetune.model; name the model there, and leave begin out"
+        )
+    if config.fit.heads:
+        raise LeadlineError(
+            "fit.heads: heads are refitted on simulated scans alone, not in fine-tuning; write heads = 0"
+        )
     if not config.materials:
         use_catalogue(base.watch_list)
     kind = base.network.config.kind

@@ -16,6 +16,7 @@ from leadline.models.contract import ModelContract
 from leadline.models.ensemble import Ensemble
 from leadline.models.network import Network
 from leadline.models.restore import restore
+from leadline.training.model_files import writing
 from leadline.training.saving import write_whole
 
 
@@ -28,25 +29,35 @@ def join(models: Sequence[Path], target: Path) -> Ensemble:
         target: the checkpoint to write.
 
     Raises:
-        LeadlineError: too few, or models that do not go together.
+        LeadlineError: too few, or models that do not go together; or the target may not or cannot be written.
     """
+    if target.suffix != ".ckpt":  # by which a checkpoint is told from a model
+        raise LeadlineError(f"--out {target}: is not the name of a checkpoint; give one that ends in .ckpt")
     if len(models) < 2:
         raise LeadlineError("join: wants two models or more; give networks with blocks of different sizes")
+    for path in models:
+        if path.suffix == ".ckpt":
+            raise FileError(path, "is a checkpoint", "give the file that `leadline export` makes of it")
     found = sorted(((path, *restore(path)) for path in models), key=lambda one: one[1].config.pool)
     finest = found[0][1].config
+    seen: set[str] = set()
     for path, network, contract in found:
         if not isinstance(network, Network):
             raise FileError(path, "is an ensemble already", "give the models that it was joined from")
-        _goes_with(path, network.config, finest)
         if contract.watch_list != found[0][2].watch_list:
             raise FileError(path, f"has another watch list than {found[0][0]}", "join models of one watch list")
+        _goes_with(path, network.config, finest)
+        if (digest := contracts.sha256(path)) in seen:
+            raise FileError(path, "is given twice", "give each model once")
+        seen.add(digest)
     try:
         joined = Ensemble(replace(finest, coarser=tuple(network.config.pool for _, network, _ in found[1:])))
     except ValueError as error:
         raise LeadlineError(f"join: {error}; give networks whose blocks are multiples of the finest one's") from error
     for member, (_, network, _) in zip(joined.members, found, strict=True):
         member.load_state_dict(network.state_dict())
-    write_whole(target, _checkpoint(joined, [(path, contract) for path, _, contract in found]))
+    with writing(target):
+        write_whole(target, _checkpoint(joined, [(path, contract) for path, _, contract in found]))
     return joined
 
 

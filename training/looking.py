@@ -6,9 +6,7 @@ The image costs nearly all of the computation, so it is looked at once; what was
 from __future__ import annotations
 
 import io
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +22,7 @@ from leadline.datasets.simulator.simulate import Sample, simulate_pair
 from leadline.models.network import Network
 from leadline.models.outputs import pool_evidence
 from leadline.training.checkpoints import load_checkpoint, member_from
+from leadline.training.processes import pooled
 from leadline.training.saving import write_whole
 from leadline.training.suspicion import Cells, cells_of, versions
 from leadline.training.targets import CellRule, cell_targets, example
@@ -111,8 +110,7 @@ def _mapped(checkpoint: Path, seed: int, processes: int) -> Iterator[Callable[..
         _prepare(checkpoint, seed)
         yield map
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _prepare, (checkpoint, seed)) as pool:
+    with pooled(processes, "--workers and --threads", _prepare, checkpoint, seed) as pool:
         yield partial(pool.map, chunksize=4)
 
 

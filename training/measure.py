@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +22,7 @@ from leadline.training.baselines import clues
 from leadline.training.facts import declared_goods, facts, scanner_words
 from leadline.training.labelled import Specimen
 from leadline.training.places import inside_any, strongest_place
+from leadline.training.processes import pooled
 from leadline.training.rows import EVIDENCE_BINS, Row, Unread
 from leadline.training.runners import Runner, onnx_runner, torch_runner
 from leadline.training.targets import CellRule, cell_targets
@@ -70,17 +67,8 @@ def measure_groups(task: Task, numbers: Sequence[int], processes: int = 1) -> It
         _prepare(task)
         yield from map(_rows, numbers)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(numbers)), context, _prepare_worker, (task,))
-    try:
+    with pooled(min(processes, len(numbers)), "--processes", _prepare_worker, task) as pool:
         yield from pool.map(_rows, numbers, chunksize=2)
-    except BrokenProcessPool as error:
-        raise LeadlineError(
-            "measuring: one of its processes was ended from outside, for want of memory most likely; "
-            "give fewer --processes"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 _task: Task
@@ -89,8 +77,7 @@ _network: NetworkConfig
 
 
 def _prepare_worker(task: Task) -> None:
-    """In a process of its own: Ctrl-C ends the main one, which then sees to the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In a process of its own, which has no watch list in use yet."""
     use_catalogue(task.watch_list)
     _prepare(task)
 

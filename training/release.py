@@ -184,9 +184,9 @@ def summary(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(checkpoint: Path, made: dict[str, Any]) -> dict[str, Any]:
-    """How a checkpoint was made: its own record, and `run.json` beside it where there is one."""
-    record = checkpoint.with_name("run.json")
-    run = json.loads(record.read_text("utf-8")) if record.is_file() else {}
+    """How a checkpoint was made: its own record, and `run.json` beside it where it is of a run."""
+    record, joined = checkpoint.with_name("run.json"), made["leadline"].get("joined_of")
+    run = json.loads(record.read_text("utf-8")) if record.is_file() and not joined else {}
     return {
         "seed": made["leadline"]["seed"],
         "scans": made["leadline"]["scans"],
@@ -195,7 +195,7 @@ def describe(checkpoint: Path, made: dict[str, Any]) -> dict[str, Any]:
         "machine": run.get("machine", machine()),
         "command": run.get("command", made["leadline"].get("command", "")),
         "commit": run.get("commit", ""),
-    } | ({"joined_of": "; ".join(joined)} if (joined := made["leadline"].get("joined_of")) else {})
+    } | ({"joined_of": "; ".join(joined)} if joined else {})
 
 
 def _logit(score: float, affine: calibration.Affine) -> float:

@@ -17,7 +17,7 @@ from leadline.datasets.materials import catalogue, use_catalogue
 from leadline.datasets.scan import FileError, LeadlineError
 from leadline.training.base import base_model, weights_for
 from leadline.training.checkpoints import load_checkpoint
-from leadline.training.config import TrainConfig, as_toml, from_text
+from leadline.training.config import TrainConfig, as_toml, from_text, placed
 from leadline.training.fit import describe, fit
 from leadline.training.folders import make_folder
 from leadline.training.heads import refit
@@ -108,11 +108,10 @@ def begin(
     make_folder(made.out)
     inputs = inputs or {}
     earlier: dict[str, Any] = {}
-    fitted = [path for name in ("last.ckpt", "final.ckpt") if (path := made.out / name).is_file()]
     if restart:
-        for path in fitted:
-            path.unlink()
-    elif fitted:
+        for name in ("last.ckpt", "final.ckpt", "suspicion.ckpt", "heads.ckpt"):
+            (made.out / name).unlink(missing_ok=True)
+    elif any((made.out / name).is_file() for name in ("last.ckpt", "final.ckpt")):
         _same(config, made.out)
         _same_inputs(inputs, made.out)
         earlier = _read(made.out / RECORD)
@@ -120,17 +119,23 @@ def begin(
     start = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "command": command} | now
     record = {"command": command} | now | {"settings": describe(made), "starts": [*_starts(earlier, now), start]}
     with explained(made.out):
-        if catalogue().text:
-            write_whole(made.out / MATERIALS, catalogue().text.encode())
+        _keep(made.out / MATERIALS, catalogue().text.encode())
         write_whole(made.out / CONFIG, as_toml(config).encode())
-        if inputs:
-            write_whole(made.out / INPUTS, _json(inputs))
+        _keep(made.out / INPUTS, _json(inputs) if inputs else b"")
         write_whole(made.out / RECORD, _json(record))
     if (before := earlier.get("data", now["data"])) != now["data"]:
         changed = [n for n in sorted(before.keys() | now["data"].keys()) if before.get(n) != now["data"].get(n)]
         click.echo(
             f"{made.out}: goes on with other data than before ({', '.join(changed[:3])}); run.json tells both", err=True
         )
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Write a file of a run that not every run has; without data none stays of a run that began there before."""
+    if data:
+        write_whole(path, data)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def ended(out: Path, final: Path) -> None:
@@ -182,7 +187,7 @@ def _same(config: TrainConfig, out: Path) -> None:
     path = out / CONFIG
     if not path.is_file():
         return
-    before, now = (_flat(c.model_dump()) for c in (from_text(path), config))
+    before, now = (_flat(placed(c)) for c in (from_text(path), config))
     changed = [
         key
         for key in sorted(before.keys() | now.keys())

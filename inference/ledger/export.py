@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ COLUMNS = ("seq", *TEXTS, *VERDICT, *NUMBERS, *REST)
 
 GROUP = 2000
 """Rows of one Parquet row group."""
+
+EXACT = 1 << 53
+"""Beyond it a column of floats takes no whole number."""
 
 
 def export(ledger: Ledger, target: Path) -> int:
@@ -51,7 +55,8 @@ def export(ledger: Ledger, target: Path) -> int:
     except OSError as error:
         raise LeadlineError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return count
 
 
@@ -73,7 +78,7 @@ def _record(row: sa.Row[Any]) -> dict[str, Any]:
     # A station's events may use the names for something else, and what was tampered with may hold anything.
     found = {name: None if value is None else _encodable(str(value)) for name, value in found.items()}
     numbers = {"score": body.get("score"), "threshold": body.get("threshold"), "elapsed_ms": context.get("elapsed_ms")}
-    found |= {name: value if isinstance(value, int | float) else None for name, value in numbers.items()}
+    found |= {name: _number(value) for name, value in numbers.items()}
     found["seq"] = row.seq
     return {name: found[name] for name in COLUMNS}
 
@@ -83,6 +88,15 @@ def _json(text: Any) -> Any:
     try:
         return json.loads(text)
     except (TypeError, ValueError):
+        return None
+
+
+def _number(value: Any) -> float | None:
+    """A figure; nothing where it is none, or more than a float can be."""
+    try:
+        whole = isinstance(value, int) and abs(value) <= EXACT
+        return value if whole else float(value) if isinstance(value, int | float) else None
+    except OverflowError:
         return None
 
 

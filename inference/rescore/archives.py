@@ -10,13 +10,13 @@ from pathlib import PurePosixPath
 
 from leadline.datasets.scan import LeadlineError
 from leadline.inference.rescore.item import Item
-from leadline.inference.rescore.names import is_zip, scan_name
+from leadline.inference.rescore.names import half_of, is_zip, scan_name
 from leadline.inference.rescore.stores import public, reason
 from leadline.inference.rescore.tars import read_tar
 from leadline.inference.rescore.zips import open_zip, read_zip
 
 MOST_HELD = 1_000_000_000
-"""Bytes of halves that wait on the disk for their other half inside one compressed tar; elsewhere they take none."""
+"""Bytes of halves, since the first that waits for its other half, on the disk for one compressed tar."""
 
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, ArithmeticError, LookupError, NotImplementedError)
 """What `tarfile` and `zipfile` raise for archives that are none, damaged, or made to do harm."""
@@ -63,36 +63,35 @@ class Pairs:
     """Makes one item of the two halves of a pair, wherever in an archive or folder they lie."""
 
     def __init__(self) -> None:
-        self._halves: dict[str, Item] = {}
-        self._held = 0
+        self._halves: dict[tuple[str, str], tuple[Item, int]] = {}
+        self._passed = 0
 
     def put(self, item: Item) -> Iterator[Item]:
         """Take an item of one part; both halves of a pair come back as soon as both are known, others at once."""
         name = PurePosixPath(item.parts[0].name if item.parts else "")
-        stem = name.stem.lower()
-        if not stem.endswith(("_high", "_low")):
+        half = half_of(name.name)
+        if not half:
             yield item
             return
-        is_high = stem.endswith("_high")
-        base = f"{PurePosixPath(item.place).parent}/{name.stem[: -5 if is_high else -4]}"
-        if base not in self._halves:
-            self._halves[base] = item
-            self._held += item.held
-            while self._held > MOST_HELD:
-                far = self._taken(next(iter(self._halves)))
-                error = f"has no other half within {MOST_HELD / 1e9:g} GB; store the archive uncompressed, or as .zip"
-                yield replace(far, parts=(), error=error)
-            return
-        other = self._taken(base)
-        high, low = (item, other) if is_high else (other, item)
-        stamp = f"{high.stamp}+{low.stamp}" if high.stamp and low.stamp else ""
-        yield replace(high, stamp=stamp, parts=high.parts + low.parts)
+        base = f"{PurePosixPath(item.place).parent}/{name.stem[: -len(half) - 1]}"
+        before, self._passed = self._passed, self._passed + item.held
+        other, _ = self._halves.pop((base, "low" if half == "high" else "high"), (None, 0))
+        if other is not None:
+            high, low = (item, other) if half == "high" else (other, item)
+            stamp = f"{high.stamp}+{low.stamp}" if high.stamp and low.stamp else ""
+            yield replace(high, stamp=stamp, parts=high.parts + low.parts)
+        else:
+            earlier, _ = self._halves.pop((base, half), (None, 0))
+            if earlier is not None:  # two high ones are no pair
+                yield earlier
+            self._halves[base, half] = item, before
+        # By what has passed, not by what waits: a file of the spool stays on the disk for the sake of one half in it.
+        while self._halves and self._passed - next(iter(self._halves.values()))[1] > MOST_HELD:
+            far, _ = self._halves.pop(next(iter(self._halves)))
+            error = f"has no other half within {MOST_HELD / 1e9:g} GB; store the archive uncompressed, or as .zip"
+            yield replace(far, parts=(), error=error)
 
     def rest(self) -> Iterator[Item]:
         """Halves whose other half never came."""
-        yield from self._halves.values()
-
-    def _taken(self, base: str) -> Item:
-        half = self._halves.pop(base)
-        self._held -= half.held
-        return half
+        for item, _ in self._halves.values():
+            yield item

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -96,6 +97,9 @@ def rescore(
         raise click.UsageError("--address: is for --engine ray; add that, or leave it out")
     if palette is not None and not pseudocolour:
         raise click.UsageError("--palette: maps the colours of 8-bit pictures; give --pseudocolour with it")
+    for option, number in (("threshold", threshold), ("false-alarm-rate", false_alarm_rate), ("timeout", timeout)):
+        if number is not None and not math.isfinite(number):
+            raise click.UsageError(f"--{option} {number}: is not finite; give a number")
     from leadline.inference.rescore.pipeline import Ceiling
 
     try:
@@ -115,6 +119,7 @@ def rescore(
     from leadline.inference.rescore.manifest import Manifest
     from leadline.inference.rescore.pipeline import Run, TooManyFailures
     from leadline.inference.rescore.progress import Progress
+    from leadline.inference.rescore.stores import public
     from leadline.inference.screening import Settings
 
     known = None if profile is None else read_profile(profile)
@@ -160,7 +165,7 @@ def rescore(
             for reason in run.tally.last_errors:
                 progress.say(f"failed: {reason}")
         if not code and not run.tally.done:
-            raise click.UsageError(f"{', '.join(sources)}: no scans in there")
+            raise click.UsageError(f"{', '.join(map(public, sources))}: no scans in there")
     ctx.exit(code or (SOME_FAILED if failed or lost else 0))
 
 
@@ -203,11 +208,11 @@ def _lost(manifest: Manifest, say: Callable[[str], None]) -> int:
             continue
         lost += 1
         if lost <= MOST_LOST:
-            say(f"{manifest.source} line {line.line}: {line.path} is no scan of the sources; correct the path")
+            say(f"{manifest.name} line {line.line}: {line.path} is no scan of the sources; correct the path")
     if lost > MOST_LOST:
-        say(f"{manifest.source}: {lost - MOST_LOST} more of its lines meet no scan of the sources")
+        say(f"{manifest.name}: {lost - MOST_LOST} more of its lines meet no scan of the sources")
     if left_out:
-        say(f"{manifest.source}: {left_out} of its scans were not in the sources, and not screened")
+        say(f"{manifest.name}: {left_out} of its scans were not in the sources, and not screened")
     return lost
 
 

@@ -7,6 +7,7 @@ import html
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -59,7 +60,8 @@ def write_html(comparison: Comparison, target: Path) -> None:
             stream.write(page(comparison))
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise LeadlineError(f"{target}: cannot be written ({error.strerror}); choose another place") from error
 
 

@@ -17,6 +17,7 @@ from leadline.datasets.formats.files import pair_of
 from leadline.datasets.formats.picture import PNG_MAGIC, png_bits
 from leadline.datasets.scan import LeadlineError, Scan, ScanError
 from leadline.inference.rescore.item import Item, Part
+from leadline.inference.rescore.spool import temporary
 from leadline.inference.rescore.stores import open_binary, reason, store
 from leadline.inference.rescore.zips import from_zip
 from leadline.inference.screening import Settings
@@ -49,13 +50,15 @@ def load(item: Item, settings: Settings) -> Scan:
     contents = [(part, fetch(part, item.place)) for part in item.parts]
     if not settings.pseudocolour and any(_ordinary(data) for _, data in contents):
         raise NoScan
-    with tempfile.TemporaryDirectory(prefix="leadline-") as folder:
-        files = [Path(folder, name) for name in _names(item.parts)]
+    with contextlib.ExitStack() as stack:
         try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))
+            files = [Path(folder, name) for name in _names(item.parts)]
             for file, (_, data) in zip(files, contents, strict=True):
                 file.write_bytes(data)
         except OSError as error:
-            raise Unfit(f"{folder}: cannot be written ({error.strerror}); make room there, or set TMPDIR") from error
+            said = f"{temporary()}: cannot be written ({error.strerror}); make room there, or set TMPDIR"
+            raise Unfit(said) from error
         try:
             scan = _read(files[0], settings)
         except ScanError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
@@ -60,6 +61,7 @@ def read_list(source: str, *, wanted: tuple[str, ...] = ("path",)) -> Iterator[L
         else:
             with open_binary(source) as stream:
                 for number, raw in enumerate(stream, 1):
+                    raw = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
                     if path := os.fsdecode(raw.strip(b"\r\n")):
                         yield Listed(number, path)
     except LeadlineError:
@@ -70,18 +72,23 @@ def read_list(source: str, *, wanted: tuple[str, ...] = ("path",)) -> Iterator[L
 
 
 def _csv(source: str, wanted: tuple[str, ...]) -> Iterator[Listed]:
+    shown = public(source)
     with open_binary(source) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
         reader = csv.DictReader(text, strict=True)
         try:
             names = [name.strip().lower() for name in reader.fieldnames or ()]
-            _check_columns(source, names, wanted)
+            _check_columns(shown, names, wanted)
             reader.fieldnames = names
             while True:
+                begun = reader.reader.line_num + 1
                 try:
                     row = next(reader, None)
                 except csv.Error as error:
                     number = reader.reader.line_num  # its own line_num is that of the last good line
-                    yield Listed(number, "", error=f"is no CSV ({error}); correct the line")
+                    remedy = "correct the line"
+                    if begun < number:  # a quote that is opened and never closed takes many lines with it
+                        remedy = f"nothing from line {begun} to here was read; close the quotes there"
+                    yield Listed(number, "", error=f"is no CSV ({error}); {remedy}")
                     continue
                 if row is None:
                     return
@@ -91,24 +98,25 @@ def _csv(source: str, wanted: tuple[str, ...]) -> Iterator[Listed]:
                 elif any(row.values()):
                     yield _line(reader.line_num, row)
         except UnicodeDecodeError as error:
-            raise LeadlineError(f'{source}: is not UTF-8; save the table as "CSV UTF-8"') from error
+            raise LeadlineError(f'{shown}: is not UTF-8; save the table as "CSV UTF-8"') from error
         except csv.Error as error:
-            raise LeadlineError(f"{source} line {reader.line_num}: is no CSV ({error}); correct the line") from error
+            raise LeadlineError(f"{shown} line {reader.line_num}: is no CSV ({error}); correct the line") from error
 
 
 def _parquet(source: str, wanted: tuple[str, ...]) -> Iterator[Listed]:
+    shown = public(source)
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ModuleNotFoundError as error:
         raise LeadlineError(
-            f"{source}: needs {error.name}, which is not installed; pip install 'leadline[cluster]', or give a .csv"
+            f"{shown}: needs {error.name}, which is not installed; pip install 'leadline[cluster]', or give a .csv"
         ) from error
     with open_binary(source) as stream:
         try:
             table = pq.ParquetFile(stream)
             names = {name.strip().lower(): name for name in table.schema_arrow.names}
-            _check_columns(source, list(names), wanted)
+            _check_columns(shown, list(names), wanted)
             columns = [names[name] for name in (*COLUMNS, "date") if name in names]
             number = 0
             for batch in table.iter_batches(batch_size=4096, columns=columns):
@@ -116,18 +124,18 @@ def _parquet(source: str, wanted: tuple[str, ...]) -> Iterator[Listed]:
                     number += 1
                     yield _line(number, {name.strip().lower(): _text(value) for name, value in row.items()})
         except pa.ArrowException as error:
-            raise LeadlineError(f"{source}: is no Parquet file, or damaged ({error}); write it anew") from error
+            raise LeadlineError(f"{shown}: is no Parquet file, or damaged ({error}); write it anew") from error
 
 
-def _check_columns(source: str, names: list[str], wanted: tuple[str, ...]) -> None:
+def _check_columns(shown: str, names: list[str], wanted: tuple[str, ...]) -> None:
     missing = [name for name in wanted if name not in names]
     if missing:
         raise LeadlineError(
-            f"{source}: has no column {' or '.join(missing)} (found: {', '.join(names)[:80]}); add it to its header"
+            f"{shown}: has no column {' or '.join(missing)} (found: {', '.join(names)[:80]}); add it to its header"
         )
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if twice:
-        raise LeadlineError(f"{source}: has the column {twice[0]} twice; remove one")
+        raise LeadlineError(f"{shown}: has the column {twice[0]} twice; remove one")
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from leadline.datasets.manifest import COLUMNS
 from leadline.datasets.scan import Declaration, LeadlineError
 from leadline.inference.rescore.lists import Listed, read_list
 from leadline.inference.rescore.names import split_member
+from leadline.inference.rescore.spool import temporary
 from leadline.inference.rescore.stores import public
 
 ENDINGS = (".csv", ".parquet")
@@ -33,9 +33,9 @@ class Manifest:
     """
 
     def __init__(self, source: str) -> None:
-        self.source = source
+        self.source, self.name = source, public(source)
         if not source.lower().endswith(ENDINGS):
-            raise LeadlineError(f"--manifest {source}: is neither .csv nor .parquet; save the table as one of them")
+            raise LeadlineError(f"--manifest {self.name}: is neither .csv nor .parquet; save the table as one of them")
         self._used = bytearray()  # by number of the line: nothing is written while scans are looked up
         # An empty name is SQLite's own for a database in a temporary file that is gone with the process.
         self._table = sqlite3.connect("", check_same_thread=False)
@@ -92,14 +92,13 @@ class Manifest:
                 self._add(line)
             self._table.commit()
         except sqlite3.OperationalError as error:
-            folder = tempfile.gettempdir()
             raise LeadlineError(
-                f"{self.source}: no room for it in {folder} ({error}); make room there, or set TMPDIR"
+                f"{self.name}: no room for it in {temporary()} ({error}); make room there, or set TMPDIR"
             ) from error
 
     def _add(self, line: Listed) -> None:
         if line.error is not None:
-            raise LeadlineError(f"{self.source} line {line.line}: {line.error}")
+            raise LeadlineError(f"{self.name} line {line.line}: {line.error}")
         self._used.extend(bytes(line.line + 1 - len(self._used)))
         goods = line.declaration or Declaration()
         values = (line.line, goods.hs_code, goods.description, line.taken)
@@ -112,7 +111,7 @@ class Manifest:
             query = "SELECT line FROM lines WHERE key = ?"
             (first,) = self._table.execute(query, (os.fsencode(key),)).fetchone()
             raise LeadlineError(
-                f"{self.source} line {line.line}: names {line.path[:200]} again, as line {first} does; remove one"
+                f"{self.name} line {line.line}: names {public(line.path)[:200]} again, as line {first} does; remove one"
             ) from error
 
     def _keys(self, path: str) -> list[str]:
@@ -121,10 +120,13 @@ class Manifest:
             return [path]
         archive, member = split_member(path)
         file, rest = (archive, f"!{member}") if archive else (path, "")
-        here = os.path.realpath(file) + rest
+        here = os.path.realpath(file)
         if "://" in self.source:
-            return [path, here]
-        return [os.path.realpath(os.path.join(Path(self.source).parent, file)) + rest, path, here]
+            return [path, here + rest]
+        beside = os.path.realpath(os.path.join(Path(self.source).parent, file))
+        if not os.path.exists(beside) and os.path.exists(here):
+            beside, here = here, beside
+        return [beside + rest, path, here + rest]
 
     def _put(self, how: str, key: str, values: tuple[Any, ...]) -> None:
         self._table.execute(f"{how} VALUES (?, ?, ?, ?, ?)", (os.fsencode(key), *values))

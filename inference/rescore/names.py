@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from leadline.datasets.formats.files import SUFFIXES
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
+_HALF = re.compile(r"_(high|low)\Z", re.IGNORECASE)
 _MEMBER = re.compile(rf"(.*?(?:{'|'.join(map(re.escape, ARCHIVES))}))!(.+)", re.IGNORECASE | re.DOTALL)
 
 
@@ -32,6 +33,12 @@ def scan_name(name: str) -> bool:
 def archive_name(name: str) -> bool:
     """Whether a member of an archive is an archive itself, by its name."""
     return name.lower().endswith(ARCHIVES) and not PurePosixPath(name.replace("\\", "/")).name.startswith(".")
+
+
+def half_of(name: str) -> str:
+    """`"high"` or `"low"` of a name that makes a scan one half of a pair, empty for others."""
+    found = _HALF.search(PurePosixPath(name).stem)
+    return found[1].lower() if found else ""
 
 
 def split_member(place: str) -> tuple[str, str]:

@@ -259,7 +259,13 @@ class Run:
         failed, worked = tally.failures(over)
         allowed = f"{limit.count}" if limit.count is not None else f"{100 * (limit.share or 0):g} %"
         last = "\n".join(f"  {error}" for error in tally.last_errors)
+        said = f"--limit-failures {allowed}: {failed} of {worked} scans failed"
+        if not last:
+            return (
+                f"{said}, all of them in earlier runs: the ledger's rows of kind failure say why\n"
+                "see what is wrong with them, then run the same command again with --retry-failed"
+            )
         return (
-            f"--limit-failures {allowed}: {failed} of {worked} scans failed; the last:\n"
-            f"{last}\nsee what is wrong with them, then run the same command again, which goes on from here"
+            f"{said}; the last:\n{last}\n"
+            "see what is wrong with them, then run the same command again, which goes on from here"
         )

@@ -143,10 +143,11 @@ def _folder(top: Path, pseudocolour: bool) -> Iterator[Item]:
                         if entry.name.startswith("."):
                             continue
                         if entry.is_dir(follow_symlinks=True) if not _dangling(entry) else False:
-                            if not entry.is_symlink():
-                                deeper.append(Path(entry.path))
-                            elif (real := os.path.realpath(entry.path)) and not _inside(real, entered):
+                            real = os.path.realpath(entry.path) if entry.is_symlink() or len(entered) > 1 else ""
+                            if entry.is_symlink() and not _leads_back(real, entered):
                                 entered.append(real)
+                                deeper.append(Path(entry.path))
+                            elif not entry.is_symlink() and real not in entered:
                                 deeper.append(Path(entry.path))
                         else:
                             yield from _file(Path(entry.path), pseudocolour)
@@ -163,10 +164,10 @@ def _dangling(entry: os.DirEntry[str]) -> bool:
     return False
 
 
-def _inside(real: str, entered: list[str]) -> bool:
-    """Whether a folder was entered already, will be, or holds one that was."""
+def _leads_back(real: str, entered: list[str]) -> bool:
+    """Whether a folder was entered already, will be, or holds the first of them, the source itself."""
     path = Path(real)
-    return any(path.is_relative_to(e) or Path(e).is_relative_to(path) for e in entered)
+    return Path(entered[0]).is_relative_to(path) or any(path.is_relative_to(e) for e in entered)
 
 
 def _file(path: Path, pseudocolour: bool) -> Iterator[Item]:
@@ -199,20 +200,31 @@ def _objects(url: str) -> Iterator[Item]:
             return
         if not fs.exists(top):
             raise LeadlineError(f"{public(url)}: does not exist; check bucket and prefix")
-        for _, folders, files in fs.walk(top, detail=True):
-            for name in [name for name in folders if name.startswith(".")]:
-                del folders[name]
+        waiting = [top]
+        while waiting:  # fsspec's own `walk` passes over what it cannot list without a word
+            folder = waiting.pop()
+            deeper: list[str] = []
             pairs = archives.Pairs()
-            for name in sorted(files):
-                if name.startswith(".") or not name:
+            try:
+                found = sorted(fs.ls(folder, detail=True), key=lambda one: str(one["name"]))
+            except (PermissionError, FileNotFoundError) as error:
+                if folder == top:
+                    raise
+                yield Item(_url(scheme, folder), error=f"is a folder that cannot be listed ({reason(error)})")
+                continue
+            for one in found:
+                path = one["name"].rstrip("/")
+                name = PurePosixPath(path).name
+                if name.startswith(".") or path == folder.rstrip("/"):
                     continue
-                inside = files[name]["name"].lstrip("/") if scheme != "file" else files[name]["name"]
-                place = f"{scheme}://{inside}"
-                if is_archive(name):
-                    yield from archives.members(place, version(files[name]))
+                if one["type"] == "directory":
+                    deeper.append(path)
+                elif is_archive(name):
+                    yield from archives.members(_url(scheme, one["name"]), version(one))
                 elif _ending(name) in SUFFIXES:
-                    yield from pairs.put(_object(place, files[name]))
+                    yield from pairs.put(_object(_url(scheme, one["name"]), one))
             yield from pairs.rest()
+            waiting += reversed(deeper)
     except LeadlineError:
         raise
     except Exception as error:  # botocore, aiohttp and others raise types that share no base
@@ -230,6 +242,11 @@ def _object(url: str, found: dict[str, Any]) -> Item:
     place = public(url)
     part = Part(PurePosixPath(place).name, url, "object", size=int(found.get("size") or 0))
     return Item(place, version(found), parts=(part,), taken=taken)
+
+
+def _url(scheme: str, path: str) -> str:
+    """The URL of a path as a store's listing has it."""
+    return f"{scheme}://{path if scheme == 'file' else path.lstrip('/')}"
 
 
 def _ending(name: str) -> str:

@@ -9,9 +9,17 @@ from typing import IO, Any
 from leadline.datasets.scan import LeadlineError
 
 SEGMENT = 64_000_000
-"""A file takes members until it holds so many bytes; a member of more has a file of its own."""
+"""A file takes members until it holds so many bytes."""
 
 CHUNK = 1_000_000
+
+
+def temporary() -> str:
+    """The folder of temporary files, for messages; it may be that there is none."""
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return "the folder of temporary files"
 
 
 class _Segment:
@@ -68,8 +76,7 @@ class Spool:
         try:
             return work()
         except OSError as error:
-            folder = tempfile.gettempdir()
             raise LeadlineError(
-                f"{folder}: no room for a member of a compressed archive ({error.strerror or error}); "
+                f"{temporary()}: no room for a member of a compressed archive ({error.strerror or error}); "
                 "make room there, or set TMPDIR"
             ) from error

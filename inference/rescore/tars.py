@@ -9,7 +9,7 @@ from typing import Self
 
 from leadline.datasets.formats.decoded import LARGEST_FILE
 from leadline.inference.rescore.item import Item, Part
-from leadline.inference.rescore.names import archive_name, date_of, scan_name
+from leadline.inference.rescore.names import archive_name, date_of, half_of, scan_name
 from leadline.inference.rescore.spool import Spool
 from leadline.inference.rescore.stores import open_binary, public
 
@@ -72,7 +72,8 @@ def read_tar(source: str, stamp: str) -> Iterator[Item]:
         TarError, OSError, LookupError, ArithmeticError, ValueError: it is damaged, or cannot be read.
         LeadlineError: there is no room for the bytes.
     """
-    is_plain, spool = source.lower().endswith(".tar"), Spool()
+    is_plain = source.lower().endswith(".tar")
+    spool, halves = Spool(), Spool()  # what may wait long keeps no room from being free again but its own
     with (
         open_binary(source) as stream,
         tarfile.open(fileobj=stream, mode="r:" if is_plain else "r|*", tarinfo=Strict, bufsize=STEP) as archive,
@@ -97,5 +98,5 @@ def read_tar(source: str, stamp: str) -> Iterator[Item]:
                 yield replace(item, parts=(part,))
             else:
                 content = archive.extractfile(member)
-                data = spool.put(content) if content is not None else b""
+                data = (halves if half_of(member.name) else spool).put(content) if content is not None else b""
                 yield replace(item, parts=(replace(part, how="bytes", data=data, offset=0),))

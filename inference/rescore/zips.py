@@ -30,12 +30,26 @@ def open_zip(source: str) -> zipfile.ZipFile:
     stream = open_binary(source)
     try:
         try:
-            return zipfile.ZipFile(stream)
+            archive = _Archive(stream)
         except UnicodeDecodeError:
-            return zipfile.ZipFile(_Unclaimed(stream))
+            archive = _Archive(_Unclaimed(stream))
     except BaseException:
         stream.close()
         raise
+    archive.stream = stream
+    return archive
+
+
+class _Archive(zipfile.ZipFile):
+    """A zip archive that closes its stream as well; `zipfile` leaves open what it has not opened itself."""
+
+    stream: BinaryIO | None = None
+
+    def close(self) -> None:
+        """Let go of the archive."""
+        super().close()
+        if self.stream is not None:
+            self.stream.close()
 
 
 class _Unclaimed:

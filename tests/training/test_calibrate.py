@@ -110,3 +110,13 @@ def test_calibration_reaches_the_network(tiny: NetworkConfig) -> None:
 def test_too_few_scans_are_refused() -> None:
     with pytest.raises(LeadlineError, match="give more with --calibration"):
         calibrate([row(k, False, 0.0) for k in range(100)])
+
+
+def test_honest_scans_that_score_the_same_far_out_have_thresholds() -> None:
+    for highest in (5.0, 16.1):  # sums of the second are not exact
+        rows = [row(k, False, -8 + 9 * k / 180) for k in range(180)]
+        rows += [row(180 + k, False, highest) for k in range(20)]
+        rows += [row(200 + k, True, 3.0 + k / 10) for k in range(200)]
+        thresholds = calibrate(rows).thresholds
+        assert list(thresholds.values()) == sorted(thresholds.values(), reverse=True)
+        assert 0 < thresholds["0.05"] <= thresholds["0.002"] < 1

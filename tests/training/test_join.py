@@ -1,5 +1,6 @@
 """`leadline join`: several models as one checkpoint, which is exported, fitted on and never refitted as a whole."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         name: export_untrained("parcel", folder / f"{name}.onnx", pool, pool=pool, **TINY)
         for name, pool in (("fine", 2), ("coarse", 4))
     }
+    made["other"] = folder / "other.onnx"  # of the same blocks as the first
+    made["other"].write_bytes(made["fine"].read_bytes())
+    contracts.write(made["other"], replace(contracts.read(made["fine"]), version="0.0.1"))
+    made["tungsten"] = folder / "tungsten.onnx"
+    made["tungsten"].write_bytes(made["coarse"].read_bytes())
+    own = (Path(__file__).resolve().parents[2] / "examples" / "tungsten.toml").read_text("utf-8")
+    contracts.write(made["tungsten"], replace(contracts.read(made["coarse"]), watch_list=own))
     return made | {"released": contracts.released("parcel"), "container": contracts.released("container")}
 
 
@@ -37,6 +45,7 @@ def test_joined_models_are_exported_and_fitted_on(models: dict[str, Path], tmp_p
     assert done.exit_code == 0, done.output
     made = load_checkpoint(both)
     assert [told.split(",")[0] for told in made["leadline"]["joined_of"]] == ["fine.onnx", "coarse.onnx"]
+    (both.parent / "run.json").write_text('{"command": "leadline train parcel"}')  # of another checkpoint there
     network = network_from(made)
     assert isinstance(network, Ensemble) and network.config.coarser == (4,)
 
@@ -71,7 +80,9 @@ def test_joined_models_are_exported_and_fitted_on(models: dict[str, Path], tmp_p
         (["fine"], "wants two models or more"),
         (["coarse", "released"], "has another network (widths is (16, 16, 16, 16), and (32, 48, 96, 128) is wanted)"),
         (["fine", "container"], "has another network (kind is container, and parcel is wanted)"),
-        (["fine", "fine"], "should be multiples of pool, 2"),
+        (["fine", "tungsten"], "tungsten.onnx: has another watch list than"),
+        (["fine", "other"], "should be multiples of pool, 2"),
+        (["fine", "coarse", "coarse"], "coarse.onnx: is given twice; give each model once"),
     ],
 )
 def test_models_that_do_not_go_together_are_refused(
@@ -82,8 +93,35 @@ def test_models_that_do_not_go_together_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("fine.onnx", "is not the name of a checkpoint; give one that ends in .ckpt"),
+        ("file/both.ckpt", "cannot be written"),
+    ],
+)
+def test_where_no_checkpoint_may_be_written_is_told(
+    models: dict[str, Path], tmp_path: Path, name: str, told: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "fine.onnx").write_bytes(models["fine"].read_bytes())
+    done = leadline("join", tmp_path / "fine.onnx", models["coarse"], "--out", tmp_path / name)
+    assert done.exit_code == 2 and told in done.stderr
+    assert (tmp_path / "fine.onnx").read_bytes() == models["fine"].read_bytes()
+
+
+def test_checkpoints_are_exported_first(models: dict[str, Path], checkpoint: Path, tmp_path: Path) -> None:
+    done = leadline("join", checkpoint, models["coarse"], "--out", tmp_path / "new" / "both.ckpt")
+    assert done.exit_code == 2 and "is a checkpoint; give the file that `leadline export` makes of it" in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
 def test_blocks_that_are_no_multiples_are_a_mistake_of_the_configuration(tmp_path: Path) -> None:
     settings = tmp_path / "on.toml"
-    settings.write_text('kind = "parcel"\n[fit]\nsteps = 1\n[network]\ncoarser = [3]\n')
-    done = leadline("train", settings, "--out", tmp_path / "run")
-    assert done.exit_code == 2 and "network.coarser: is [3]; it should be multiples of pool, 2" in done.stderr
+    for blocks, told in (
+        (3, "network.coarser: is [3]; it should be multiples of pool, 2"),
+        (4096, "network.coarser.0: "),
+    ):
+        settings.write_text(f'kind = "parcel"\n[fit]\nsteps = 1\n[network]\ncoarser = [{blocks}]\n')
+        done = leadline("train", settings, "--out", tmp_path / "run")
+        assert done.exit_code == 2 and told in done.stderr

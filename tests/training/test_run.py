@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from leadline.datasets import materials
+from leadline.datasets.scan import LeadlineError
 from leadline.inference.cli import main
-from leadline.training import progress, provenance
+from leadline.training import progress, provenance, run
 from leadline.training.checkpoints import load_checkpoint
 from leadline.training.config import load
 
@@ -104,6 +105,20 @@ def test_the_shape_of_a_model_that_is_fitted_on_is_not_chosen(checkpoint: Path, 
     assert done.exit_code == 2 and "network: cannot be chosen, the model that is fitted on has its shape" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ('begin = "released"', "fit.begin: fine-tuning begins from finetune.model; name the model there"),
+        ("heads = 30", "fit.heads: heads are refitted on simulated scans alone, not in fine-tuning; write heads = 0"),
+    ],
+)
+def test_what_fine_tuning_does_not_do_is_refused(checkpoint: Path, tmp_path: Path, key: str, told: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(f'[fit]\nsteps = 1\n{key}\n[finetune]\nmodel = "{checkpoint}"\ndata = "x"\n')
+    done = train(path, "--out", tmp_path / "run")
+    assert done.exit_code == 2 and told in done.stderr
+
+
 @pytest.fixture(scope="module")
 def hasty(write_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration, fitted in less time than passes between two states that are saved."""
@@ -183,3 +198,47 @@ def test_a_kind_is_needed(tmp_path: Path) -> None:
 def test_changed_files_and_versions_are_told() -> None:
     assert isinstance(provenance.changed_files(), list)
     assert {"python", "torch", "lightning", "numpy"} <= set(dict(provenance.versions()))
+
+
+@pytest.fixture
+def begun(write_run: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Begins runs in one folder, of which a first state is saved; gives the folder."""
+
+    def begin(*, restart: bool = False, inputs: Any = None, materials: str = "", **changes: Any) -> Path:
+        materials_in_use(materials)
+        config = load(str(write_run(tmp_path)), {"materials": materials or None} | changes)
+        made = config.fit_config(config.shape("parcel"), 1)
+        run.begin(config, made, command="leadline train", restart=restart, inputs=inputs)
+        materials_in_use("")
+        (made.out / "last.ckpt").touch()
+        return made.out
+
+    return begin
+
+
+def materials_in_use(file: str) -> None:
+    materials.use_catalogue(Path(file).read_text("utf-8") if file else "")
+
+
+def test_the_command_goes_on_from_paths_as_they_were_typed(
+    begun: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = {"finetune.model": "parcel.onnx", "finetune.data": "my-scans"}
+    begun(**typed)
+    assert json.loads((begun(**typed) / "run.json").read_text())["starts"][1:]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(LeadlineError, match="finetune.data was .*my-scans"):
+        begun(**typed)
+
+
+def test_a_restart_leaves_nothing_of_the_run_before(begun: Callable[..., Path]) -> None:
+    list_of_own = str(ROOT / "examples" / "tungsten.toml")
+    out = begun(materials=list_of_own, inputs={"begun_from": {"file": "base.onnx", "sha256": "0" * 64}})
+    assert (out / "materials.toml").exists() and (out / "inputs.json").exists()
+    for name in ("final.ckpt", "heads.ckpt", "suspicion.ckpt"):
+        (out / name).touch()
+    begun(restart=True)
+    assert sorted(p.name for p in out.iterdir()) == ["config.toml", "last.ckpt", "run.json"]
+    begun()  # goes on

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from leadline.datasets.scan import LeadlineError
 from leadline.inference.ledger import Event, Ledger, LedgerError, Seen, canonical, key_of, verify
 from leadline.inference.ledger.events import GENESIS
 from leadline.inference.ledger.export import export
@@ -324,9 +325,25 @@ class TestExport:
         assert second["verdict"] == "{'odd': 1}"
         assert json.loads(first["body"])["path"] == "货\udcff.tif"
 
+    @pytest.mark.parametrize(
+        ("number", "told"), [(3, 3), ((1 << 60) + 1, 2.0**60), (10**400, None)], ids=["small", "large", "huge"]
+    )
+    def test_figures_of_any_size(self, number: int, told: float | None, make_ledger: Make, tmp_path: Path) -> None:
+        """Whoever adds events may name something else a score."""
+        pq = pytest.importorskip("pyarrow.parquet")
+        ledger = make_ledger()
+        ledger.append([event(1, body={"score": number})])
+        for name in ("out.csv", "out.parquet"):
+            assert export(ledger, tmp_path / name) == 1
+        assert pq.read_table(tmp_path / "out.parquet").to_pylist()[0]["score"] == told
+
     def test_wrong_targets(self, make_ledger: Make, tmp_path: Path) -> None:
-        for name, said in [("out.xls", "neither"), ("no/out.csv", "cannot be written")]:
-            with pytest.raises(Exception, match=said):
+        (tmp_path / "file").touch()
+        for name, said in [
+            ("out.xls", "neither"), ("no/out.csv", "cannot be written"), ("file/out.csv", "cannot be written"),
+            (f"{250 * 'x'}.csv", "cannot be written"),
+        ]:  # fmt: skip
+            with pytest.raises(LeadlineError, match=said):
                 export(make_ledger(), tmp_path / name)
         assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 

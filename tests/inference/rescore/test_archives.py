@@ -11,6 +11,8 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -21,10 +23,14 @@ import cv2
 import numpy as np
 import pytest
 
+from leadline.datasets.scan import LeadlineError
 from leadline.inference.ledger import Row
-from leadline.inference.rescore import archives, sources
+from leadline.inference.rescore import archives, sources, spool
+from leadline.inference.rescore.fetch import Unfit, load
 from leadline.inference.rescore.item import Item
 from leadline.inference.rescore.spool import Spool
+from leadline.inference.rescore.stores import open_binary
+from leadline.inference.screening import Settings
 
 Rows = Callable[..., list[Row]]
 FORMS = [".tar", ".tar.gz", ".zip"]
@@ -171,6 +177,71 @@ def test_halves_that_wait_take_no_more_room_than_that(tmp_path: Path, monkeypatc
     write_archive(tmp_path / "a.tar.gz", [(f"p{n}_high.png", bytes(400)) for n in range(5)])
     found = list(sources.items(str(tmp_path / "a.tar.gz")))
     assert ["no other half within" in (item.error or "") for item in found] == [True, True, True, False, False]
+
+
+def test_what_waits_for_its_other_half_keeps_no_more_than_that_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the spool stays as long as one half in it: neither whole scans nor pairs that came may fill it."""
+    monkeypatch.setattr(archives, "MOST_HELD", 10_000)
+    monkeypatch.setattr("leadline.inference.rescore.spool.SEGMENT", 1000)
+    members = []
+    for n in range(100):
+        names = [f"s{n}.tif", f"p{n}_high.png", f"p{n}_low.png", *([f"lone{n}_high.png"] if n % 2 == 0 else [])]
+        members += [(name, bytes(10 if "lone" in name else 400)) for name in names]
+    write_archive(tmp_path / "a.tar.gz", members)
+    made: list[weakref.ref[Any]] = []
+    real = spool._Segment.__init__
+
+    def counted(self: Any) -> None:
+        real(self)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(spool._Segment, "__init__", counted)
+    most, told = 0, []
+    for item in sources.items(str(tmp_path / "a.tar.gz")):
+        told.append((len(item.parts), item.error is not None))
+        most = max(most, sum(segment() is not None for segment in made))
+    assert len(made) > 80
+    assert most < 20
+    assert [told.count(kind) for kind in ((2, False), (1, False), (0, True))] == [100, 100 + 6, 44]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_two_high_halves_are_no_pair(form: str, tmp_path: Path) -> None:
+    """Such as a picture and a table of the same scan, or a member that was appended again."""
+    write_archive(tmp_path / f"a{form}", [("x_high.tif", b"1"), ("x_high.png", b"2"), ("x_low.png", b"3")])
+    found = [[part.name for part in item.parts] for item in sources.items(str(tmp_path / f"a{form}"))]
+    assert found == [["x_high.tif"], ["x_high.png", "x_low.png"]]
+
+
+@pytest.mark.parametrize("first", [b"\xe8", b"\xff"], ids=["UTF-8", "no UTF-8"])
+def test_a_zip_is_closed_once_it_is_read(first: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.zip"
+    write_archive(path, [("货.tif", b"1")])
+    path.write_bytes(path.read_bytes().replace(b"\xe8", first))
+    streams: list[Any] = []
+
+    def opened(place: str) -> Any:
+        streams.append(open_binary(place))
+        return streams[-1]
+
+    monkeypatch.setattr("leadline.inference.rescore.zips.open_binary", opened)
+    assert len(list(sources.items(str(path)))) == archives.count(str(path)) == 1
+    assert [stream.closed for stream in streams] == [True, True]
+
+
+def test_no_folder_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends and says so: neither the archive nor its scans are at fault."""
+    write_archive(tmp_path / "a.tar.gz", [("a.tif", b"II*\0")])
+    write_archive(tmp_path / "a.zip", [("a.tif", b"II*\0")])
+    (item,) = sources.items(str(tmp_path / "a.zip"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "absent")])
+    with pytest.raises(LeadlineError, match="no room for a member.*set TMPDIR"):
+        list(sources.items(str(tmp_path / "a.tar.gz")))
+    with pytest.raises(Unfit, match="cannot be written.*set TMPDIR"):
+        load(item, Settings())
 
 
 def test_pairs_are_screened_together(tmp_path: Path, run_rescore: Any, matters: Rows) -> None:

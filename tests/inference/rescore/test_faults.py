@@ -21,6 +21,8 @@ import pytest
 from leadline.datasets.scan import LeadlineError
 from leadline.inference.ledger import Ledger, Row, verify
 from leadline.inference.rescore import sources, tune
+from leadline.inference.rescore.compare import Comparison
+from leadline.inference.rescore.compare_html import write_html
 from leadline.inference.rescore.item import Job
 from leadline.inference.screening import Settings
 
@@ -379,6 +381,9 @@ def test_a_clock_that_jumps(
         ([".", "--ledger", "no/l"], 2, "there is no folder"),
         ([".", "--ledger", "l", "--limit-failures", "x"], 2, "--limit-failures x"),
         ([".", "--ledger", "l", "--model", "absent.onnx"], 2, "absent.onnx"),
+        ([".", "--ledger", "l", "--threshold", "nan"], 2, "--threshold nan: is not finite"),
+        ([".", "--ledger", "l", "--false-alarm-rate", "nan"], 2, "--false-alarm-rate nan: is not finite"),
+        ([".", "--ledger", "l", "--timeout", "inf"], 2, "--timeout inf: is not finite"),
     ],
 )
 def test_wrong_use(tmp_path: Path, leadline: Any, models: Any, arguments: list[str], code: int, said: str) -> None:
@@ -422,6 +427,13 @@ def test_shadow_and_comparison(
     assert "has no rows of kind verdict" in run.stderr
     table = leadline("compare-ledgers", place, place, "--old-model", before[0].model[:8], "--shadow", "--first", "2")
     assert "clear to inspect: 15" in table.stdout
+
+
+def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "file" / "page.html", tmp_path / ("x" * 300)):
+        with pytest.raises(LeadlineError, match="cannot be written"):
+            write_html(Comparison(), target)
 
 
 @pytest.mark.parametrize(("form", "pictures"), [("zip", 5), ("tar", 5), ("gztar", 0)])

@@ -50,6 +50,15 @@ class TestRuns:
         assert again.returncode == 0, again.stderr  # known scans meet their lines as well
         assert "3 done in an earlier run" in again.stderr
 
+    def test_lines_of_the_current_folder(self, archive: Path, tmp_path: Path, run_rescore: Any) -> None:
+        """A scan that is there, if not in the source, is no wrong path, wherever the manifest lies."""
+        (tmp_path / "lists").mkdir()
+        shutil.copy(archive / "0.tif", tmp_path / "beside.tif")
+        (tmp_path / "lists" / "goods.csv").write_text(f"{HEADER}in/1.tif,3816,mortar\nbeside.tif,3816,x\n")
+        run = run_rescore("in", "--ledger", "ledger", "--manifest", "lists/goods.csv", cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+        assert "1 of its scans were not in the sources" in run.stderr
+
     @pytest.mark.parametrize("name", ["goods.xlsx", "list.txt", "/dev/null", "goods"])
     def test_a_manifest_that_is_no_table(self, name: str, archive: Path, tmp_path: Path, run_rescore: Any) -> None:
         if not name.startswith("/"):
@@ -158,6 +167,19 @@ def test_a_url_is_found_with_and_without_its_signature(tmp_path: Path) -> None:
 def test_a_list_of_names_too_long_for_the_system(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"x" * 5000 + b".tif\n" + os.fsencode(tmp_path) + b"/a\0b.tif\n")
     assert [item.stamp for item in sources.items(str(tmp_path / "list.txt"))] == ["", ""]
+
+
+def test_a_quote_that_is_never_closed(tmp_path: Path) -> None:
+    """The lines that it takes with it are told: they are not screened."""
+    lines = [f"{n}.tif,,\n" for n in range(20_000)]
+    lines[1] = '1.tif,,"mortar\n'
+    (tmp_path / "goods.csv").write_text(HEADER + "".join(lines))
+    found = list(read_list(str(tmp_path / "goods.csv")))
+    (bad,) = (line for line in found if line.error is not None)
+    assert len(found) == 1 + 1 + 20_001 - bad.line
+    assert "nothing from line 3 to here was read; close the quotes there" in (bad.error or "")
+    with pytest.raises(LeadlineError, match="nothing from line 3 to here"):
+        Manifest(str(tmp_path / "goods.csv"))
 
 
 def test_a_manifest_names_its_bad_line(tmp_path: Path) -> None:
