@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from leadline.datasets.options import NumberRange
 from leadline.inference.interruption import INTERRUPTED, Interruption
 
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ MOST_LOST = 20
     help="CSV with the declared goods: columns path, hs_code, description.",
 )
 @click.option(
-    "--threshold", metavar="SCORE", type=click.FloatRange(0, 1), help="Least score that alarms, instead of the model's."
+    "--threshold", metavar="SCORE", type=NumberRange(0, 1), help="Least score that alarms, instead of the model's."
 )
 @click.option(
     "--false-alarm-rate",
     metavar="RATE",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     help="Take the model's threshold for this share of false alarms, such as 0.004.",
 )
 @click.option("--provider", metavar="NAME", help="Run on this ONNX Runtime provider, such as cuda; without it: cpu.")

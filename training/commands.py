@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from leadline.datasets.options import NumberRange
 from leadline.training.folders import make_folder
 
 _CORES = os.cpu_count() or 1
@@ -40,8 +41,8 @@ def _processes(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--set", "form", help="Which set DATA is, as `leadline datasets` names it; without it a labels.csv.")
 @click.option("--class", "classes", multiple=True, help="NAME=FAMILY: what a class of the set is; can be repeated.")
 @click.option("--pseudocolour", is_flag=True, help="Read 8-bit pictures of your own as a vendor's pseudo-colour.")
-@click.option("--replay", type=click.FloatRange(0, 1, max_open=True), help="Share of simulated scans beside your own.")
-@click.option("--minutes", type=click.FloatRange(0), help="Time to fit; 0 = no limit.")
+@click.option("--replay", type=NumberRange(0, 1, max_open=True), help="Share of simulated scans beside your own.")
+@click.option("--minutes", type=NumberRange(0), help="Time to fit; 0 = no limit.")
 @click.option("--steps", type=click.IntRange(0), help="Stop after so many steps, whichever comes first.")
 @click.option("--batch", type=click.IntRange(1), help="Scans a step.")
 @click.option("--workers", type=click.IntRange(0), help="Processes that make scans.")
@@ -50,9 +51,9 @@ def _processes(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--nodes", type=click.IntRange(1), help="Machines to fit on.")
 @click.option("--scenes", type=click.IntRange(0), help="Scenes kept on disk; 0 = endless.")
 @click.option("--cache", type=click.Path(), help="Folder of those; by default OUT/scenes.")
-@click.option("--reuse", type=click.FloatRange(1), help="How often each scan is fed, augmented anew.")
+@click.option("--reuse", type=NumberRange(1), help="How often each scan is fed, augmented anew.")
 @click.option("--seed", type=SEED, help="Of weights, scenes and augmentations.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak.")
+@click.option("--learning-rate", type=NumberRange(0, min_open=True), help="Peak.")
 @click.option("--heads", type=click.IntRange(0), help="Scenes on which the scan-level heads are refitted at the end.")
 @click.option("--fp32", is_flag=True, help="Compute in float32 throughout.")
 @click.option("--tensorboard", is_flag=True, help="Also log for TensorBoard.")

@@ -17,6 +17,7 @@ from leadline.datasets.simulator.simulate import Sample, simulate_pair
 from leadline.models.contract import ModelContract
 from leadline.training.record import Told
 from leadline.training.runners import onnx_runner
+from leadline.training.statistics import Floats, resampled, spread, weighted_auc
 
 MOST_LOST = 0.002
 """Fall of the area under the ROC curve from which a quantised model is refused."""
@@ -103,6 +104,7 @@ def compare(
     labels = np.array([s.truth.undeclared for s, *_ in rows])
     if labels.all() or not labels.any():
         raise LeadlineError(f"--scenes {scenes}: scans with and without threats are needed; give more")
+    numbers = np.array([index for _, index, _, _ in rows])
     logits = np.array([[a[2], b[2]] for _, _, a, b in rows], float)
     scores = np.array([[a[0], b[0]] for _, _, a, b in rows], float)
     changes = [
@@ -117,7 +119,7 @@ def compare(
     areas = [float(roc_auc_score(labels, logits[:, k])) for k in range(2)]
     times = _times(runners, contract)
     return Comparison(
-        areas[0], areas[1], _fall(labels, logits), flips, moved, len(rows), int(labels.sum()),
+        areas[0], areas[1], _fall(labels, logits, numbers), flips, moved, len(rows), int(labels.sum()),
         float(np.abs(scores[:, 0] - scores[:, 1]).max()), times[0], times[1],
         model.stat().st_size, quantised.stat().st_size, counted,
     )  # fmt: skip
@@ -129,19 +131,14 @@ def _verdict(outputs: _Said, contract: ModelContract) -> str:
     return "inspect" if score >= contract.threshold else "rescan" if novelty > 1 else "clear"
 
 
-def _fall(labels: npt.NDArray[np.bool_], logits: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Fall of the area under the curve, with a 95 % interval over drawn scans, the same for both models."""
+def _fall(labels: npt.NDArray[np.bool_], logits: Floats, scenes: npt.NDArray[np.int64]) -> tuple[float, float, float]:
+    """Fall of the area under the curve, with a 95 % interval over drawn scenes, the same for both models."""
 
-    def fall(chosen: npt.NDArray[np.int64]) -> float:
-        return float(
-            roc_auc_score(labels[chosen], logits[chosen, 0]) - roc_auc_score(labels[chosen], logits[chosen, 1])
-        )
+    def fall(weights: Floats) -> Floats:
+        before, after = (weighted_auc(logits[:, k], labels, weights) for k in range(2))
+        return before - after
 
-    rng = np.random.default_rng(0)
-    honest, threats = np.flatnonzero(~labels), np.flatnonzero(labels)
-    drawn = [fall(np.r_[rng.choice(honest, len(honest)), rng.choice(threats, len(threats))]) for _ in range(_DRAWS)]
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return fall(np.arange(len(labels))), float(low), float(high)
+    return float(fall(np.ones((1, len(labels))))[0]), *spread(fall(resampled(scenes, _DRAWS)))
 
 
 def _times(runners: list[Any], contract: ModelContract, rounds: int = 15) -> list[float]:

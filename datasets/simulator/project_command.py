@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from leadline.datasets.options import NumberRange
+
 if TYPE_CHECKING:
     from leadline.datasets.scan import Scan
     from leadline.datasets.simulator.background import Background
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--material", metavar="NAME", help="Material in place of the scenario's; alone it is buried among the goods."
 )
-@click.option("--mass", "mass_kg", metavar="KG", type=click.FloatRange(1e-4, 30000), help="Mass of the threat.")
+@click.option("--mass", "mass_kg", metavar="KG", type=NumberRange(1e-4, 30000), help="Mass of the threat.")
 @click.option("--out", metavar="FILE", required=True, type=click.Path(path_type=Path), help="TIFF to write.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws threat, place and noise."

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from leadline.datasets.options import NumberRange
+
 if TYPE_CHECKING:
     from leadline.inference.calibration.profile import Profile
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--scanner", type=click.Choice(["parcel", "container"]), help="Kind, for files that do not say it.")
 @click.option("--model", metavar="FILE", type=click.Path(path_type=Path), help="A model in place of the released one.")
 @click.option(
-    "--false-alarm-rate", metavar="RATE", type=click.FloatRange(0.0005, 0.5),
+    "--false-alarm-rate", metavar="RATE", type=NumberRange(0.0005, 0.5),
     help="The rate at which `leadline screen` will alarm with this profile; by default the model's.",
 )  # fmt: skip
 @click.option(

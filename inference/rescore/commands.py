@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from leadline.datasets.options import NumberRange
 from leadline.inference.interruption import INTERRUPTED, Interruption
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ MOST_LOST = 5
 @click.option("--limit-failures", metavar="P", default="50%", show_default=True, help="Stop above 5% or 100 failures.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed in an earlier run.")
 @click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(min=1), default=300, show_default=True,
+    "--timeout", metavar="SECONDS", type=NumberRange(min=1), default=300, show_default=True,
     help="A scan that takes longer is a failure.",
 )  # fmt: skip
-@click.option("--threshold", metavar="SCORE", type=click.FloatRange(0, 1), help="Least score that alarms.")
-@click.option("--false-alarm-rate", metavar="RATE", type=click.FloatRange(0, 1), help="The model's threshold for it.")
+@click.option("--threshold", metavar="SCORE", type=NumberRange(0, 1), help="Least score that alarms.")
+@click.option("--false-alarm-rate", metavar="RATE", type=NumberRange(0, 1), help="The model's threshold for it.")
 @click.option("--provider", metavar="NAME", help="ONNX Runtime provider, such as cuda; without it: cpu.")
 @click.option("--scanner", type=click.Choice(["parcel", "container"]), help="For files that do not say it.")
 @click.option("--profile", metavar="FILE", type=click.Path(path_type=Path), help="Profile of a calibrated scanner.")
@@ -97,9 +97,6 @@ def rescore(
         raise click.UsageError("--address: is for --engine ray; add that, or leave it out")
     if palette is not None and not pseudocolour:
         raise click.UsageError("--palette: maps the colours of 8-bit pictures; give --pseudocolour with it")
-    for option, number in (("threshold", threshold), ("false-alarm-rate", false_alarm_rate), ("timeout", timeout)):
-        if number is not None and not math.isfinite(number):
-            raise click.UsageError(f"--{option} {number}: is not finite; give a number")
     from leadline.inference.rescore.pipeline import Ceiling
 
     try:

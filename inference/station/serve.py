@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from leadline.datasets.options import NumberRange
+
 if TYPE_CHECKING:
     from leadline.inference.station.service import Station
 
@@ -35,7 +37,7 @@ DATA = Path("~/.local/share/leadline/station")
     "--scanner", type=click.Choice(["parcel", "container"]), help="Kind of scanner, for files that do not say it."
 )
 @click.option(
-    "--false-alarm-rate", metavar="RATE", type=click.FloatRange(0, 1), help="Take the model's threshold for this rate."
+    "--false-alarm-rate", metavar="RATE", type=NumberRange(0, 1), help="Take the model's threshold for this rate."
 )
 @click.option(
     "--ledger", metavar="PLACE", help="File or postgresql:// URL of the ledger; without it, one in the data folder."
