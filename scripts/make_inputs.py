@@ -43,6 +43,8 @@ def main(folder: Path, scenes: int, pictures: int) -> None:
     """
     if folder.exists():
         raise click.UsageError(f"{folder}: is there already; name a new folder")
+    if pictures > scenes:
+        raise click.UsageError(f"--pictures {pictures}: are made of the parcels; give as many --scenes or more")
     rng = np.random.default_rng(SEED)
     machine = Machine.draw("parcel", rng, "heldout")
     for name in ("scans", "wedges", "pictures"):

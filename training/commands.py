@@ -129,9 +129,9 @@ def export(
 
     if (out is None) == (folder is None):
         raise click.UsageError("give either --out FILE or --release FOLDER")
-    make_folder(folder or (out or Path()).parent)
     if folder is not None and version is None:
         raise click.UsageError("--release FOLDER: say which version it is with --version, such as --version 0.7.0")
+    make_folder(folder or (out or Path()).parent)
     if out is not None:
         with Progress("calibrating") as bar:
             contract = releases.export_checkpoint(

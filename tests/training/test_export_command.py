@@ -115,6 +115,6 @@ def test_an_interrupted_release_leaves_the_old_one_whole(
 
 
 def test_a_release_is_given_its_version(checkpoint: Path, tmp_path: Path) -> None:
-    done = leadline(checkpoint, "--release", tmp_path, *FEW)
+    done = leadline(checkpoint, "--release", tmp_path / "new", *FEW)
     assert done.exit_code == 2 and "say which version it is with --version" in done.stderr
     assert not list(tmp_path.iterdir())
