@@ -79,7 +79,7 @@ def test_joined_models_are_exported_and_fitted_on(models: dict[str, Path], tmp_p
     [
         (["fine"], "wants two models or more"),
         (["coarse", "released"], "has another network (widths is (16, 16, 16, 16), and (32, 48, 96, 128) is wanted)"),
-        (["fine", "container"], "has another network (kind is container, and parcel is wanted)"),
+        (["fine", "container"], "is an ensemble already; give the models that it was joined from"),
         (["fine", "tungsten"], "tungsten.onnx: has another watch list than"),
         (["fine", "other"], "should be multiples of pool, 2"),
         (["fine", "coarse", "coarse"], "coarse.onnx: is given twice; give each model once"),
