@@ -15,7 +15,7 @@ MODEL = str(contract.released("parcel"))
     "arguments",
     [
         ["train", "quick", "--minutes", "1", "--out", "{}"],
-        ["export", "final.ckpt", "--release", "{}"],
+        ["export", "final.ckpt", "--release", "{}", "--version", "1.0.0"],
         ["evaluate", MODEL, "--out", "{}"],
     ],
 )
