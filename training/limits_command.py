@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 import click
 
+from leadline.datasets.options import NumberRange
 from leadline.training.folders import make_folder
 from leadline.training.measure_options import typed
-
-
-class Finite(click.FloatRange):
-    """Numbers in a range: `nan`, which no bound keeps out, and infinity are none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number.", param, ctx)
-        return number
 
 
 @click.command(epilog='Example: leadline limits antimony --cover lead --scanner "6/4 MV"')
@@ -34,7 +23,7 @@ class Finite(click.FloatRange):
 @click.option(
     "--false-alarm-rate",
     "rate",
-    type=Finite(0, 0.5, min_open=True),
+    type=NumberRange(0, 0.5, min_open=True),
     default=0.01,
     show_default=True,
     help="Share of honest scans that may alarm.",
@@ -42,7 +31,7 @@ class Finite(click.FloatRange):
 @click.option(
     "--find",
     "share",
-    type=Finite(0.5, 1, max_open=True),
+    type=NumberRange(0.5, 1, max_open=True),
     default=0.9,
     show_default=True,
     help="Share of threats to be found.",
@@ -54,11 +43,13 @@ class Finite(click.FloatRange):
     show_default=True,
     help="Places where it may lie, which share the false alarms; 1 = the place is known.",
 )
-@click.option("--mass", type=Finite(0, min_open=True), help="Mass whose d' is told, kg.")
-@click.option("--depth", type=Finite(0, min_open=True), help="Extent along the beam, cm; else a cube.")
+@click.option("--mass", type=NumberRange(0, min_open=True), help="Mass whose d' is told, kg.")
+@click.option("--depth", type=NumberRange(0, min_open=True), help="Extent along the beam, cm; else a cube.")
 @click.option("--thickness", help="Thicknesses of the cover, mm, such as 0,5,10; else to where nothing is left.")
-@click.option("--quanta", type=Finite(1), nargs=2, help="Effective quanta of an open-beam pixel, high and low channel.")
-@click.option("--pixel", type=Finite(0, min_open=True), help="Side of a pixel, mm.")
+@click.option(
+    "--quanta", type=NumberRange(1), nargs=2, help="Effective quanta of an open-beam pixel, high and low channel."
+)
+@click.option("--pixel", type=NumberRange(0, min_open=True), help="Side of a pixel, mm.")
 @click.option("--model", type=click.Path(path_type=Path), help="Also measure a model on the same scenes.")
 @click.option("--scans", type=click.IntRange(4), default=24, show_default=True, help="Noise draws, with --model.")
 @click.option("--hs-code", help="Declared HS code, with --model; nothing is declared without it.")

@@ -293,7 +293,7 @@ class TestWrongUse:
         ("arguments", "said"),
         [
             (["--threshold", "2"], "--threshold"),
-            (["--threshold", "nan"], "nan is not a finite number"),
+            (["--threshold", "nan"], "'nan' is no finite number"),
             (["--threshold", "0.5", "--false-alarm-rate", "0.01"], "exclude each other"),
             (["--false-alarm-rate", "0.5"], "0.002, 0.004, 0.01, 0.05"),
             (["--provider", "tpu"], "--provider tpu"),

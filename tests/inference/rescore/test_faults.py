@@ -381,9 +381,9 @@ def test_a_clock_that_jumps(
         ([".", "--ledger", "no/l"], 2, "there is no folder"),
         ([".", "--ledger", "l", "--limit-failures", "x"], 2, "--limit-failures x"),
         ([".", "--ledger", "l", "--model", "absent.onnx"], 2, "absent.onnx"),
-        ([".", "--ledger", "l", "--threshold", "nan"], 2, "nan is not a finite number"),
-        ([".", "--ledger", "l", "--false-alarm-rate", "nan"], 2, "nan is not a finite number"),
-        ([".", "--ledger", "l", "--timeout", "inf"], 2, "inf is not a finite number"),
+        ([".", "--ledger", "l", "--threshold", "nan"], 2, "'nan' is no finite number"),
+        ([".", "--ledger", "l", "--false-alarm-rate", "nan"], 2, "'nan' is no finite number"),
+        ([".", "--ledger", "l", "--timeout", "inf"], 2, "'inf' is no finite number"),
     ],
 )
 def test_wrong_use(tmp_path: Path, leadline: Any, models: Any, arguments: list[str], code: int, said: str) -> None:
